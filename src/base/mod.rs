@@ -1,0 +1,13 @@
+//! Floor 0: the words every floor uses. No I/O, no policy.
+
+mod clock;
+mod error;
+mod id;
+mod money;
+mod secret;
+
+pub use clock::{Clock, Timestamp};
+pub use error::{Error, ErrorKind, Fault, Result, Retry};
+pub use id::{KeyId, OpId, OrderId};
+pub use money::{Exact, Money, Ratio, Rounding};
+pub use secret::Secret;

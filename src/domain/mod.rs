@@ -1,0 +1,3 @@
+//! Floor 2: nouns and their rules, and the traits they need. No I/O.
+
+pub mod catalog;

@@ -1,0 +1,1 @@
+//! Floor 5: how a call comes in. Translate and hand over; no policy.

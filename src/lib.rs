@@ -1,0 +1,19 @@
+//! gotoai: the control plane for model access.
+//!
+//! The map, floor by floor; imports go down only (`tests/structure.rs` holds it):
+//!
+//! ```text
+//! doors ──▶ app ──▶ pipeline ─┐
+//!            └────▶ adapters ─┴▶ domain ──▶ protocol ──▶ base
+//! ```
+//!
+//! `twin` stands beside the house: a scripted provider for the demo, the tests and the notebooks.
+
+pub mod adapters;
+pub mod app;
+pub mod base;
+pub mod domain;
+pub mod doors;
+pub mod pipeline;
+pub mod protocol;
+pub mod twin;

@@ -1,0 +1,1 @@
+//! Floor 3: the one request path, one file a step.
