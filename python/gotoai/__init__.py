@@ -1,0 +1,1 @@
+"""gotoai: the control plane for model access."""

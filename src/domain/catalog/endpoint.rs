@@ -1,0 +1,71 @@
+//! Owns: an endpoint, one model at one provider, with the facts that routing and money need.
+//! Refuses to know: its current health (routing) and how it is called (the provider behind it).
+
+use super::{PriceSheet, Usage};
+use crate::base::Exact;
+use crate::domain::provider::{Family, Provider};
+use crate::domain::routing::EndpointHealth;
+use std::fmt;
+use std::sync::Arc;
+
+/// What happens to the data of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DataPolicy {
+    /// The vendor's ordinary terms.
+    #[default]
+    Standard,
+    /// Not retained and not trained on, by contract; an operator says so in the settings.
+    NoRetention,
+    /// Does not leave the operator's own machines.
+    SelfHosted,
+}
+
+impl DataPolicy {
+    /// Good enough for mode `privacy`?
+    pub const fn is_private(self) -> bool {
+        match self {
+            Self::Standard => false,
+            Self::NoRetention | Self::SelfHosted => true,
+        }
+    }
+}
+
+/// One model at one provider.
+pub struct Endpoint {
+    /// `provider/model`, unique.
+    pub id: Arc<str>,
+    pub provider_name: Arc<str>,
+    pub family: &'static Family,
+    /// The provider's own name of the model, as sent upstream.
+    pub model: Arc<str>,
+    /// `None`: nobody knows what it costs. Never the same as free.
+    pub price: Option<Arc<PriceSheet>>,
+    /// Tokens of input and output together.
+    pub context_window: Option<u64>,
+    /// Tokens of output in one choice.
+    pub max_output: Option<u64>,
+    /// 0 to 100, higher is better; from settings.
+    pub quality: Option<u8>,
+    /// The same for code.
+    pub code_quality: Option<u8>,
+    pub data_policy: DataPolicy,
+    /// Order of declaration: breaks ties.
+    pub rank: u32,
+    pub provider: Arc<dyn Provider>,
+    /// Lives across snapshots.
+    pub health: Arc<EndpointHealth>,
+}
+
+impl Endpoint {
+    /// What a million input and a million output tokens cost at base price, to compare endpoints; `None` if unpriced.
+    pub fn blended_price(&self) -> Option<Exact> {
+        let usage = Usage::default().with(super::Meter::InputUncached, 1_000_000).with(super::Meter::OutputText, 1_000_000);
+        self.price.as_ref().and_then(|sheet| sheet.amount(&usage).ok())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.id)
+    }
+}

@@ -1,0 +1,11 @@
+//! Floor 2, routing: the order in which candidates are tried.
+
+mod breaker;
+mod health;
+mod mode;
+mod plan;
+
+pub use breaker::{BreakerPolicy, BreakerState};
+pub use health::{EndpointHealth, Permit, Verdict};
+pub use mode::Mode;
+pub use plan::plan;

@@ -1,0 +1,36 @@
+//! Owns: the names of the wire languages and of what can be asked in them.
+//! Refuses to know: how any of them is parsed (one folder each).
+
+use serde::Serialize;
+
+/// A wire language that a caller or an endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    OpenAi,
+}
+
+/// What is asked. The operation is data on the call: there is one pipeline for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    Chat,
+    Embeddings,
+}
+
+impl Operation {
+    /// Path at an OpenAI-compatible provider, below its base URL.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Embeddings => "/embeddings",
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
