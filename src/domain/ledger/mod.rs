@@ -1,1 +1,28 @@
-//! Floor 2, ledger: money facts.
+//! Floor 2, ledger: money facts. `decide` is a pure function of state and command; stores keep what it decides.
+//!
+//! Read in this order: `account` and `posting` (what money is), `order` (what a call is), `command` (what may be asked),
+//! `decide` (what follows), `event` and `chain` (how it is kept honest), `verify` (how it is proved).
+
+mod account;
+mod chain;
+mod command;
+mod decide;
+mod event;
+mod order;
+mod posting;
+mod settle;
+mod state;
+mod store;
+mod verify;
+
+pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
+pub use chain::{Block, Hash};
+pub use command::{Attempt, AttemptOutcome, Command, Refusal, Reply, Reserve, Settle, TopUp};
+pub use decide::decide;
+pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload};
+pub use order::{HoldSource, Order, OrderState, UsageSource};
+pub use posting::{Posting, PostingCode};
+pub use settle::{Amounts, PinnedPrice, hold_for, settle_amounts};
+pub use state::{Needs, OpRecord, State, Wallet, WalletKind, Writes};
+pub use store::{EntryQuery, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
+pub use verify::{Check, Finding, Report, Verifier};

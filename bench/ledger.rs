@@ -1,0 +1,159 @@
+//! Closed-loop benchmark of the ledger: `callers` threads, each reserves, then settles, then again.
+//! `cargo bench --bench ledger -- [seconds] [callers,...] [wallets] [strict|hybrid|relaxed]` prints one line a run.
+
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
+use gotoai::domain::catalog::{Meter, PriceLine, PriceSheet, Usage};
+use gotoai::domain::ledger::{
+    Attempt, AttemptOutcome, Command, Ledger, PinnedPrice, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn sheet() -> PriceSheet {
+    let line = |meter, num| PriceLine { meter, num, per: 1_000_000, above_input_tokens: None };
+    let lines = vec![line(Meter::InputUncached, 150_000_000_000), line(Meter::OutputText, 600_000_000_000)];
+    PriceSheet { lines, source: "bench".into(), effective_at_ms: 0 }
+}
+
+fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
+    Command::Reserve(Box::new(Reserve {
+        order,
+        wallet: Arc::clone(wallet),
+        key: None,
+        user_path: "/".into(),
+        operation: "chat",
+        model: "gpt-4o-mini".into(),
+        endpoint: "openai/gpt-4o-mini".into(),
+        provider: "openai".into(),
+        hold: Some(Money::nano(9_600_000)),
+        input_cost: Money::nano(3_000),
+        stream: false,
+        expires_at: Timestamp(i64::MAX / 2),
+        node: node.0,
+        epoch: node.1,
+    }))
+}
+
+fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Command {
+    let usage = Usage::default().with(Meter::InputUncached, 21).with(Meter::OutputText, 42);
+    let attempt = Attempt {
+        n: 1,
+        endpoint: "openai/gpt-4o-mini".into(),
+        outcome: AttemptOutcome::Served,
+        status: Some(200),
+        started_at_ms: 1,
+        first_byte_at_ms: Some(2),
+        ended_at_ms: 3,
+    };
+    Command::Settle(Box::new(Settle {
+        order,
+        endpoint: Some("openai/gpt-4o-mini".into()),
+        provider: Some("openai".into()),
+        price: Some(Arc::clone(price)),
+        usage,
+        usage_source: UsageSource::Provider,
+        amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
+        undelivered: false,
+        attempts: vec![attempt],
+        provider_request_id: Some("chatcmpl-D0q7lRI0Z2q8190Q0ue3JnnWtqLrd".into()),
+        finish: "stop",
+    }))
+}
+
+fn run(seconds: f64, callers: usize, wallets: usize, sync: Sync) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("gotoai.db")).unwrap();
+    let (ledger, _) = SqliteLedger::open(&database, &Clock::system(), sync, true).unwrap();
+    let ledger = Arc::new(ledger);
+    let names: Arc<Vec<Arc<str>>> = Arc::new((0..wallets).map(|n| format!("w{n}").into()).collect());
+    let mut tickets = Vec::new();
+    for name in names.iter() {
+        let (kind, actor): (_, Arc<str>) = (WalletKind::Prepaid, "bench".into());
+        tickets.push(ledger.submit(Command::OpenWallet {
+            op: OpId::new(),
+            wallet: Arc::clone(name),
+            kind,
+            credit_limit: None,
+            actor: actor.clone(),
+        }));
+        let (wallet, amount) = (Arc::clone(name), Money::nano(1_000_000_000_000));
+        tickets.push(ledger.submit(Command::TopUp(TopUp {
+            op: OpId::new(),
+            wallet,
+            amount,
+            fee: Money::ZERO,
+            payment_provider: "bench".into(),
+            reference: "r".into(),
+            actor,
+        })));
+    }
+    tickets.into_iter().for_each(|ticket| assert!(matches!(ticket.wait_blocking(), Ok(Reply::Done { .. }))));
+    let (stop, sheet) = (Arc::new(AtomicBool::new(false)), Arc::new(sheet()));
+    let price = PinnedPrice::of(&sheet);
+    let cpu = cpu_seconds();
+    let start = Instant::now();
+    let threads: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (ledger, stop, sheet, price, names) = (ledger.clone(), stop.clone(), sheet.clone(), price.clone(), names.clone());
+            std::thread::Builder::new()
+                .stack_size(128 << 10)
+                .spawn(move || {
+                    let (mut latencies, mut n, node) = (Vec::new(), caller * 7919, ledger.node());
+                    while !stop.load(Ordering::Relaxed) {
+                        n += 1;
+                        let (order, began) = (OrderId::new(), Instant::now());
+                        let held = ledger.submit(reserve(order, &names[n % names.len()], node)).wait_blocking();
+                        latencies.push(began.elapsed());
+                        assert!(matches!(held, Ok(Reply::Held { .. })), "{held:?}");
+                        let settled = ledger.submit(settle(order, &sheet, &price)).wait_blocking();
+                        assert!(matches!(settled, Ok(Reply::Settled { .. })), "{settled:?}");
+                    }
+                    latencies
+                })
+                .unwrap()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    stop.store(true, Ordering::Relaxed);
+    let mut latencies: Vec<Duration> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    let (elapsed, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    latencies.sort();
+    let pairs = latencies.len();
+    let at = |q: f64| latencies[((pairs as f64 * q) as usize).min(pairs - 1)].as_secs_f64() * 1e3;
+    ledger.close();
+    let began = Instant::now();
+    let report = ledger.verify().unwrap();
+    assert!(report.ok(), "{:?}", report.findings.first());
+    let verify = report.events as f64 / began.elapsed().as_secs_f64();
+    let size = std::fs::metadata(database.path()).map_or(0, |m| m.len());
+    println!(
+        "{sync:?} callers={callers} wallets={wallets}: {:.0} pairs/s, reserve p50 {:.2} ms p99 {:.2} ms, {:.1} us CPU/pair (all threads), verify {verify:.0} events/s, {:.0} bytes/pair",
+        pairs as f64 / elapsed,
+        at(0.5),
+        at(0.99),
+        cpu * 1e6 / pairs as f64,
+        size as f64 / pairs as f64,
+    );
+}
+
+/// CPU time of this process, user and system, from the kernel's clock ticks (100 a second).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat.rsplit(") ").next().unwrap_or("").split(' ').filter_map(|field| field.parse().ok()).collect();
+    fields.get(10..12).map_or(0.0, |ticks| (ticks[0] + ticks[1]) / 100.0)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let argument = |n: usize, default: &str| arguments.get(n).cloned().unwrap_or_else(|| default.to_owned());
+    let sync = match argument(3, "strict").as_str() {
+        "hybrid" => Sync::Hybrid,
+        "relaxed" => Sync::Relaxed,
+        _ => Sync::Strict,
+    };
+    for callers in argument(1, "1,64,512").split(',') {
+        run(argument(0, "4").parse().unwrap(), callers.parse().unwrap(), argument(2, "1000").parse().unwrap(), sync);
+    }
+}

@@ -1,0 +1,3 @@
+//! Stores: one folder a backend, the same file names in each.
+
+pub mod sqlite;

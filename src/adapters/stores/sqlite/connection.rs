@@ -1,0 +1,119 @@
+//! Owns: opening the file, pragmas, migrations, and the connections that everything but the ledger's writer shares.
+
+use crate::base::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Marks the file as ours: "goto" in ASCII.
+const APPLICATION_ID: i32 = 0x676f_746f;
+/// Forward only: each entry takes the file from version i to i + 1.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+
+/// The database file. Cloning shares the reading connection.
+#[derive(Clone)]
+pub struct Database {
+    path: PathBuf,
+    shared: Arc<Mutex<Connection>>,
+}
+
+impl Database {
+    /// Opens or makes the file and brings it to the current version, under SQLite's own write lock.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| storage(format!("cannot make the data directory '{}': {error}", folder.display())))?;
+        }
+        let mut connection = connect(path)?;
+        migrate(&mut connection, path)?;
+        restrict(path);
+        Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(connection)) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A further connection of the caller's own.
+    pub(super) fn connect(&self) -> Result<Connection> {
+        connect(&self.path)
+    }
+
+    /// Runs `read` on the shared connection.
+    pub(super) fn with<T>(&self, run: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        run(&mut self.shared.lock()).map_err(|error| from_sqlite(&error))
+    }
+
+    /// Grows with every change that a running gateway must notice.
+    pub fn control_version(&self) -> Result<i64> {
+        self.with(|c| c.prepare_cached("SELECT CAST(v AS INTEGER) FROM control WHERE k = 'version'")?.query_row([], |row| row.get(0)))
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(|error| storage(format!("cannot open the database '{}': {error}", path.display())))?;
+    prepare(&connection).map_err(|error| storage(format!("'{}' is not a usable database: {error}", path.display())))?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Otherwise INSERT OR REPLACE deletes rows without firing the triggers that forbid it.
+    connection.pragma_update(None, "recursive_triggers", "ON")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "cell_size_check", "ON")
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let wrong = |why: String| storage(format!("'{}' {why}", path.display()));
+    let run = |connection: &mut Connection| -> rusqlite::Result<Result<(), String>> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let id: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: usize =
+            transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0).map(|v| v.unsigned_abs() as usize))?;
+        if id != APPLICATION_ID && (id != 0 || version != 0) {
+            return Ok(Err("belongs to another application".to_owned()));
+        }
+        if version > MIGRATIONS.len() {
+            return Ok(Err(format!("was written by a newer gotoai (schema {version}, this one knows {})", MIGRATIONS.len())));
+        }
+        for step in &MIGRATIONS[version..] {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+        transaction.commit().map(Ok)
+    };
+    run(connection).map_err(|error| wrong(format!("cannot be prepared: {error}")))?.map_err(wrong)
+}
+
+/// The file holds key digests and money: nobody else on the machine needs to read it.
+#[cfg(unix)]
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &Path) {}
+
+fn storage(message: String) -> Error {
+    Error::new(ErrorKind::Storage, message)
+}
+
+pub(super) fn from_sqlite(error: &rusqlite::Error) -> Error {
+    let message = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "the disk is full: the store cannot write",
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => "the database is locked by another process",
+        Some(rusqlite::ErrorCode::ReadOnly) => "the database file is read-only",
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => "the database file is damaged",
+        Some(rusqlite::ErrorCode::SystemIoFailure) => "the disk reported an I/O error",
+        _ => "the store failed",
+    };
+    storage(message.to_owned()).with_cause(error)
+}

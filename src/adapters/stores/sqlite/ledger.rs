@@ -1,0 +1,273 @@
+//! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
+
+use super::connection::{Database, from_sqlite};
+use super::node::Node;
+use super::rows;
+use super::writer::{Queue, Writer};
+use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
+use crate::domain::ledger::{
+    Account, Balance, Command, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier,
+    Wallet, WalletKind, WalletSummary,
+};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+/// What an acknowledgement survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Every commit is synced before it is acknowledged.
+    Strict,
+    /// Settlements are synced, reserves are not.
+    Hybrid,
+    /// The system syncs when it likes.
+    Relaxed,
+}
+
+/// The ledger in one SQLite file.
+pub struct SqliteLedger {
+    database: Database,
+    queue: std::sync::Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Absent for administration: such a process reserves nothing.
+    node: Option<Node>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger. `serving`: this process will reserve, so it takes a node slot and first settles what dead nodes
+    /// left open; returns how many orders that were.
+    pub fn open(database: &Database, clock: &Clock, sync: Sync, serving: bool) -> Result<(Self, usize)> {
+        let node = if serving { Some(Node::take(database, clock.now())?) } else { None };
+        let mut wal = database.path().as_os_str().to_owned();
+        wal.push("-wal");
+        let writer = Writer::new(database.connect()?, clock.clone(), sync, PathBuf::from(wal))?;
+        let queue = Queue::new();
+        let own = std::sync::Arc::clone(&queue);
+        let thread = std::thread::Builder::new()
+            .name("gotoai-ledger".into())
+            .spawn(move || writer.run(&own))
+            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the ledger's thread").with_cause(error))?;
+        let ledger = Self { database: database.clone(), queue, thread: Mutex::new(Some(thread)), node };
+        let recovered = ledger.recover()?;
+        Ok((ledger, recovered))
+    }
+
+    /// Settles every open order of a dead node: the hold goes back, the input's cost becomes our loss.
+    fn recover(&self) -> Result<usize> {
+        let dead = self.node.as_ref().map_or(&[][..], |node| &node.dead);
+        let mut tickets = Vec::new();
+        for (node, last_epoch) in dead {
+            let open: Vec<OrderId> = self.database.with(|c| {
+                c.prepare("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2")?
+                    .query_map([node, last_epoch], |row| row.get(0).map(OrderId))?
+                    .collect()
+            })?;
+            tickets.extend(open.into_iter().map(|order| self.submit(Command::Recover { order })));
+        }
+        let count = tickets.len();
+        for ticket in tickets {
+            ticket.wait_blocking()?;
+        }
+        Ok(count)
+    }
+
+    fn summary(c: &Connection, wallet: &Wallet) -> rusqlite::Result<WalletSummary> {
+        let balance = |account| -> rusqlite::Result<Balance> {
+            Ok(rows::balance(c, account)?.map_or(Balance::default(), |(debits, credits, _)| Balance { debits, credits }))
+        };
+        let (cash, held, owed) =
+            (balance(wallet.cash)?.credit_balance(), balance(wallet.held)?.credit_balance(), balance(wallet.receivable)?.debit_balance());
+        let available = match (wallet.kind, wallet.credit_limit) {
+            (WalletKind::Prepaid, _) => Some(cash),
+            (WalletKind::Postpaid, limit) => limit.map(|limit| (limit.as_nano() - owed).max(0)),
+        };
+        let sum = |states: &str| format!("coalesce(sum(charge) FILTER (WHERE state IN ({states})), 0)");
+        let sql = format!(
+            "SELECT {}, {}, count(*) FILTER (WHERE state = 7), count(*) FILTER (WHERE state = 0) FROM orders WHERE wallet_id = ?1",
+            sum("1, 4"),
+            sum("5")
+        );
+        let (known, provisional, unpriced_orders, open_orders) =
+            c.prepare_cached(&sql)?.query_row([wallet.id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        Ok(WalletSummary {
+            name: wallet.name.clone(),
+            kind: wallet.kind,
+            credit_limit: wallet.credit_limit,
+            frozen: wallet.frozen,
+            cash: Money::nano(cash),
+            held: Money::nano(held),
+            owed: Money::nano(owed),
+            available: available.map(Money::nano),
+            spent_known: Money::nano(known),
+            spent_provisional: Money::nano(provisional),
+            unpriced_orders,
+            open_orders,
+        })
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn submit(&self, command: Command) -> Ticket {
+        let (answer, ticket) = Ticket::new();
+        self.queue.push(command, answer);
+        ticket
+    }
+
+    fn node(&self) -> (i64, i64) {
+        self.node.as_ref().map_or((-1, 0), |node| (node.node, node.epoch))
+    }
+
+    fn order(&self, id: OrderId) -> Result<Option<OrderReceipt>> {
+        self.database.with(|c| {
+            let Some(order) = rows::order_by_id(c, id)? else { return Ok(None) };
+            let payload = |seq: i64| -> rusqlite::Result<Vec<u8>> {
+                c.prepare_cached("SELECT payload FROM journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0))
+            };
+            let reserve = parse(&payload(order.reserve_seq)?)?;
+            let settlement: Option<SettlePayload> = order.final_seq.map(|seq| parse(&payload(seq)?)).transpose()?;
+            let wallet = rows::wallet_by_id(c, order.wallet_id)?.map_or_else(|| "".into(), |wallet| wallet.name);
+            let noted: Option<String> = c.query_row("SELECT attempts FROM orders WHERE id = ?1", [id.0], |row| row.get(0))?;
+            let dispatched = noted.map(|text| parse(text.as_bytes())).transpose()?.unwrap_or_default();
+            Ok(Some(OrderReceipt { order, wallet, reserve, settlement, dispatched }))
+        })
+    }
+
+    fn wallet(&self, name: &str) -> Result<Option<WalletSummary>> {
+        self.database.with(|c| rows::wallet_by_name(c, name)?.map(|wallet| Self::summary(c, &wallet)).transpose())
+    }
+
+    fn wallets(&self) -> Result<Vec<WalletSummary>> {
+        self.database.with(|c| {
+            let all: Vec<Wallet> = c
+                .prepare(&format!("SELECT {} FROM wallets ORDER BY name LIMIT 10000", rows::WALLET_COLUMNS))?
+                .query_map([], rows::wallet)?
+                .collect::<rusqlite::Result<_>>()?;
+            all.iter().map(|wallet| Self::summary(c, wallet)).collect()
+        })
+    }
+
+    fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
+        self.database.with(|c| {
+            let sql = format!(
+                "SELECT {} FROM journal j WHERE seq > ?1 AND (?2 IS NULL OR order_id = ?2) AND (?3 IS NULL \
+                 OR order_id IN (SELECT o.id FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE w.name = ?3) \
+                 OR (kind IN (1, 2) AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
+                rows::EVENT_COLUMNS
+            );
+            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+            let events: Vec<(Event, Vec<u8>)> = c
+                .prepare_cached(&sql)?
+                .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
+                .collect::<rusqlite::Result<_>>()?;
+            events.into_iter().map(|(event, _)| named(c, event)).collect()
+        })
+    }
+
+    fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        self.database.with(|c| {
+            c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND expires_at <= ?1 LIMIT 10000")?
+                .query_map([now.0], |row| row.get(0).map(OrderId))?
+                .collect()
+        })
+    }
+
+    fn verify(&self) -> Result<Report> {
+        let mut connection = self.database.connect()?;
+        verify(&mut connection).map_err(|error| from_sqlite(&error))
+    }
+
+    fn close(&self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> rusqlite::Result<T> {
+    serde_json::from_slice(json).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.into()))
+}
+
+fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {
+    let path = |id: i64| c.prepare_cached("SELECT path FROM accounts WHERE id = ?1")?.query_row([id], |row| row.get::<_, String>(0));
+    let postings = postings(c, event.seq, event.seq)?
+        .into_iter()
+        .map(|(_, p)| Ok(NamedPosting { debit: path(p.debit)?, credit: path(p.credit)?, amount: Money::nano(p.amount_nano), code: p.code }))
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Journal {
+        seq: event.seq,
+        ts: event.ts,
+        kind: event.kind,
+        order: event.order,
+        op: event.op.map(|op| op.to_string()),
+        payload: event.payload,
+        postings,
+    })
+}
+
+fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<Vec<(i64, crate::domain::ledger::Posting)>> {
+    c.prepare_cached("SELECT id, debit, credit, amount, code FROM postings WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?
+        .query_map([first_seq * 16, last_seq * 16 + 15], rows::posting)?
+        .collect()
+}
+
+/// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
+fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
+    let c = connection.transaction()?;
+    let now = Clock::system().now();
+    let mut verifier = Verifier::new();
+    let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
+    let mut rows_ = prices.query([])?;
+    while let Some(row) = rows_.next()? {
+        verifier.price(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, String>(1)?);
+    }
+    let mut lines = c.prepare("SELECT id, debit, credit, amount, code FROM postings ORDER BY id")?;
+    let mut lines = lines.query_map([], rows::posting)?.peekable();
+    let mut blocks = c.prepare("SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks ORDER BY n")?;
+    let mut blocks = blocks.query_map([], rows::block)?.peekable();
+    let mut journal = c.prepare(&format!("SELECT {} FROM journal ORDER BY seq", rows::EVENT_COLUMNS))?;
+    let mut journal = journal.query([])?;
+    while let Some(row) = journal.next()? {
+        let (mut event, leaf) = rows::event(row)?;
+        while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(seq, _)| *seq <= event.seq)) {
+            let (seq, posting) = line?;
+            if seq == event.seq {
+                event.postings.push(posting);
+            } else {
+                verifier.orphan(seq);
+            }
+        }
+        verifier.event(&event, &leaf);
+        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
+            verifier.block(&block?);
+        }
+    }
+    for line in lines {
+        verifier.orphan(line?.0);
+    }
+    for block in blocks {
+        verifier.block(&block?);
+    }
+    let mut accounts = c.prepare(
+        "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
+    )?;
+    let mut accounts = accounts.query([])?;
+    while let Some(row) = accounts.next()? {
+        let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
+        let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
+        verifier.account(&account, Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) });
+    }
+    let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
+    let mut orders = orders.query([])?;
+    while let Some(row) = orders.next()? {
+        verifier.order(&rows::order(row)?, now);
+    }
+    Ok(verifier.finish())
+}

@@ -1,0 +1,187 @@
+//! Owns: rows to values and back, for every table of the ledger.
+
+use crate::base::{Money, OrderId, Timestamp};
+use crate::domain::ledger::{AccountId, Block, Event, EventKind, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+/// A stored number that no value of its type has: the file is damaged or newer than this program.
+fn unknown(column: usize, what: &str, value: i64) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, format!("unknown {what} {value}").into())
+}
+
+fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Money>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Money::nano))
+}
+
+pub(super) const ORDER_COLUMNS: &str = "id, wallet_id, state, hold, hold_source, charge, pass_through, fee, cost, overrun, provider, \
+     input_cost, node, epoch, reserve_seq, final_seq, created_at, expires_at, finished_at";
+
+pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
+    let (state, source): (i64, i64) = (row.get(2)?, row.get(4)?);
+    Ok(Order {
+        id: OrderId(row.get(0)?),
+        wallet_id: row.get(1)?,
+        state: OrderState::from_number(state).ok_or_else(|| unknown(2, "order state", state))?,
+        hold: Money::nano(row.get(3)?),
+        hold_source: match source {
+            0 => HoldSource::Cash,
+            1 => HoldSource::Receivable,
+            other => return Err(unknown(4, "hold source", other)),
+        },
+        charge: money(row, 5)?,
+        pass_through: money(row, 6)?,
+        fee: money(row, 7)?,
+        cost: money(row, 8)?,
+        overrun: Money::nano(row.get(9)?),
+        provider: row.get::<_, String>(10)?.into(),
+        input_cost: Money::nano(row.get(11)?),
+        node: row.get(12)?,
+        epoch: row.get(13)?,
+        reserve_seq: row.get(14)?,
+        final_seq: row.get(15)?,
+        created_at: Timestamp(row.get(16)?),
+        expires_at: Timestamp(row.get(17)?),
+        finished_at: row.get::<_, Option<i64>>(18)?.map(Timestamp),
+    })
+}
+
+pub(super) fn insert_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
+    c.prepare_cached(
+        "INSERT INTO orders(id, wallet_id, state, hold, hold_source, provider, input_cost, node, epoch, reserve_seq, created_at, expires_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute((
+        order.id.0,
+        order.wallet_id,
+        order.state as i64,
+        order.hold.as_nano(),
+        order.hold_source as i64,
+        &*order.provider,
+        order.input_cost.as_nano(),
+        order.node,
+        order.epoch,
+        order.reserve_seq,
+        order.created_at.0,
+        order.expires_at.0,
+    ))
+    .map(drop)
+}
+
+pub(super) fn update_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
+    let changed = c
+        .prepare_cached(
+            "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 WHERE id = ?1",
+        )?
+        .execute((
+            order.id.0,
+            order.state as i64,
+            order.charge.map(Money::as_nano),
+            order.pass_through.map(Money::as_nano),
+            order.fee.map(Money::as_nano),
+            order.cost.map(Money::as_nano),
+            order.overrun.as_nano(),
+            order.final_seq,
+            order.finished_at.map(Timestamp::millis),
+        ))?;
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+}
+
+pub(super) const EVENT_COLUMNS: &str = "seq, kind, order_id, op_id, ts, payload, leaf";
+
+/// An event without its postings, and its stored leaf.
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
+    let kind: i64 = row.get(1)?;
+    let event = Event {
+        seq: row.get(0)?,
+        kind: EventKind::from_number(kind).ok_or_else(|| unknown(1, "event kind", kind))?,
+        order: row.get::<_, Option<[u8; 16]>>(2)?.map(OrderId),
+        op: row.get::<_, Option<[u8; 16]>>(3)?.map(crate::base::OpId),
+        ts: Timestamp(row.get(4)?),
+        payload: row.get(5)?,
+        postings: Vec::new(),
+    };
+    Ok((event, row.get(6)?))
+}
+
+pub(super) fn insert_event(c: &Connection, event: &Event, leaf: &[u8; 32]) -> rusqlite::Result<()> {
+    c.prepare_cached("INSERT INTO journal(seq, kind, order_id, op_id, ts, payload, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute((event.seq, event.kind as i64, event.order.map(|id| id.0), event.op.map(|id| id.0), event.ts.0, &event.payload, leaf))?;
+    let mut statement = c.prepare_cached("INSERT INTO postings(id, debit, credit, amount, code) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (line, posting) in (0_i64..16).zip(&event.postings) {
+        statement.execute((event.seq * 16 + line, posting.debit, posting.credit, posting.amount_nano, posting.code as i64))?;
+    }
+    Ok(())
+}
+
+/// A posting and the entry it belongs to.
+pub(super) fn posting(row: &Row<'_>) -> rusqlite::Result<(i64, Posting)> {
+    let (id, code): (i64, i64) = (row.get(0)?, row.get(4)?);
+    let code = PostingCode::from_number(code).ok_or_else(|| unknown(4, "posting code", code))?;
+    Ok((id / 16, Posting { debit: row.get(1)?, credit: row.get(2)?, amount_nano: row.get(3)?, code }))
+}
+
+pub(super) const WALLET_COLUMNS: &str = "id, name, kind, credit_limit, frozen, cash, held, receivable";
+
+pub(super) fn wallet(row: &Row<'_>) -> rusqlite::Result<Wallet> {
+    Ok(Wallet {
+        id: row.get(0)?,
+        name: row.get::<_, String>(1)?.into(),
+        kind: if row.get::<_, String>(2)? == "prepaid" { WalletKind::Prepaid } else { WalletKind::Postpaid },
+        credit_limit: money(row, 3)?,
+        frozen: row.get(4)?,
+        cash: row.get(5)?,
+        held: row.get(6)?,
+        receivable: row.get(7)?,
+    })
+}
+
+pub(super) fn wallet_by_name(c: &Connection, name: &str) -> rusqlite::Result<Option<Wallet>> {
+    c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE name = ?1"))?.query_row([name], wallet).optional()
+}
+
+pub(super) fn wallet_by_id(c: &Connection, id: i64) -> rusqlite::Result<Option<Wallet>> {
+    c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE id = ?1"))?.query_row([id], wallet).optional()
+}
+
+pub(super) fn insert_wallet(c: &Connection, wallet: &Wallet) -> rusqlite::Result<()> {
+    let kind = match wallet.kind {
+        WalletKind::Prepaid => "prepaid",
+        WalletKind::Postpaid => "postpaid",
+    };
+    let limit = wallet.credit_limit.map(Money::as_nano);
+    c.prepare_cached(
+        "INSERT INTO wallets(id, name, kind, credit_limit, frozen, cash, held, receivable) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute((wallet.id, &*wallet.name, kind, limit, wallet.frozen, wallet.cash, wallet.held, wallet.receivable))
+    .map(drop)
+}
+
+pub(super) fn order_by_id(c: &Connection, id: OrderId) -> rusqlite::Result<Option<Order>> {
+    c.prepare_cached(&format!("SELECT {ORDER_COLUMNS} FROM orders WHERE id = ?1"))?.query_row([id.0], order).optional()
+}
+
+/// Debits, credits and guard of an account.
+pub(super) fn balance(c: &Connection, account: AccountId) -> rusqlite::Result<Option<(i64, i64, u8)>> {
+    c.prepare_cached("SELECT debits, credits, guard FROM balances WHERE account_id = ?1")?
+        .query_row([account], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
+}
+
+pub(super) fn insert_block(c: &Connection, block: &Block) -> rusqlite::Result<()> {
+    c.prepare_cached("INSERT INTO blocks(n, first_seq, last_seq, prev, root, hash, ts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute((block.n, block.first_seq, block.last_seq, block.prev, block.root, block.hash, block.ts.0))
+        .map(drop)
+}
+
+pub(super) fn block(row: &Row<'_>) -> rusqlite::Result<Block> {
+    Ok(Block {
+        n: row.get(0)?,
+        first_seq: row.get(1)?,
+        last_seq: row.get(2)?,
+        prev: row.get(3)?,
+        root: row.get(4)?,
+        hash: row.get(5)?,
+        ts: Timestamp(row.get(6)?),
+    })
+}

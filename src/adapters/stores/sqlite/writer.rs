@@ -1,0 +1,357 @@
+//! Owns: the one thread that writes the ledger: takes what is queued, decides it, commits it as one transaction (group
+//! commit, no timer: the batch is whatever queued during the last sync), and answers after the commit.
+//! Refuses to know: what the commands mean (`decide`).
+
+use super::connection::from_sqlite;
+use super::ledger::Sync;
+use super::rows;
+use crate::base::{Clock, Error, ErrorKind, OpId, Result, Timestamp};
+use crate::domain::ledger::{Account, Balance, Block, Command, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+type Answer = oneshot::Sender<Result<Reply>>;
+
+/// Commands on their way to the writer. Settlements always get in; reserves only while there is room.
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+}
+
+struct Inner {
+    commands: VecDeque<(Command, Answer)>,
+    closed: bool,
+}
+
+impl Queue {
+    /// Commands of one commit.
+    const MAX_BATCH: usize = 4096;
+    /// Reserves beyond this are refused: they would wait longer than their callers.
+    const MAX_WAITING: usize = 65_536;
+
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Inner { commands: VecDeque::new(), closed: false }), filled: Condvar::new() })
+    }
+
+    pub(super) fn push(&self, command: Command, answer: Answer) {
+        let refused = {
+            let mut inner = self.inner.lock();
+            let full = inner.commands.len() >= Self::MAX_WAITING && matches!(command, Command::Reserve(_));
+            if inner.closed {
+                Some(Error::new(ErrorKind::LedgerUnavailable, "the ledger is closed"))
+            } else if full {
+                Some(Error::new(ErrorKind::Overloaded, "the ledger cannot keep up; try again in a moment"))
+            } else {
+                inner.commands.push_back((command, answer));
+                // The writer sleeps only on an empty queue.
+                if inner.commands.len() == 1 {
+                    self.filled.notify_one();
+                }
+                return;
+            }
+        };
+        if let Some(error) = refused {
+            let _ = answer.send(Err(error));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// What is queued, at most a batch; empty only when the queue is closed.
+    fn take(&self) -> Vec<(Command, Answer)> {
+        let mut inner = self.inner.lock();
+        while inner.commands.is_empty() && !inner.closed {
+            self.filled.wait(&mut inner);
+        }
+        let count = inner.commands.len().min(Self::MAX_BATCH);
+        inner.commands.drain(..count).collect()
+    }
+}
+
+/// The thread's own things.
+pub(super) struct Writer {
+    connection: Connection,
+    clock: Clock,
+    state: State,
+    /// Number and hash of the last block.
+    head: (i64, Hash),
+    /// SQLite's mark of changes made by other connections.
+    data_version: i64,
+    sync: Sync,
+    wal: PathBuf,
+    wal_file: Option<File>,
+    /// Settlements of a failed commit: tried again with the next one, for what was used must be booked.
+    unsettled: Vec<Command>,
+    /// Set by an error after which the file cannot be trusted; everything is refused from then on.
+    broken: Option<Error>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, clock: Clock, sync: Sync, wal: PathBuf) -> Result<Self> {
+        let level = match sync {
+            Sync::Strict => "FULL",
+            Sync::Hybrid | Sync::Relaxed => "NORMAL",
+        };
+        connection.pragma_update(None, "synchronous", level).map_err(|error| from_sqlite(&error))?;
+        let mut writer = Self {
+            connection,
+            clock,
+            state: State::new(),
+            head: (0, [0; 32]),
+            data_version: -1,
+            sync,
+            wal,
+            wal_file: None,
+            unsettled: Vec::new(),
+            broken: None,
+        };
+        writer.load().map_err(|error| from_sqlite(&error))?;
+        Ok(writer)
+    }
+
+    pub(super) fn run(mut self, queue: &Queue) {
+        loop {
+            let batch = queue.take();
+            if batch.is_empty() {
+                self.retry_unsettled();
+                return;
+            }
+            self.commit(batch);
+        }
+    }
+
+    fn retry_unsettled(&mut self) {
+        if !self.unsettled.is_empty() {
+            self.commit(Vec::new());
+        }
+    }
+
+    /// Decides and commits one batch, and answers it. On failure nothing of it has happened.
+    fn commit(&mut self, batch: Vec<(Command, Answer)>) {
+        let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
+        let again = std::mem::take(&mut self.unsettled);
+        let outcome = match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => self.transact(&again, &commands).map_err(|error| self.fail(&error)),
+        };
+        match outcome {
+            Ok(replies) => {
+                for (answer, reply) in answers.into_iter().zip(replies) {
+                    let _ = answer.send(Ok(reply));
+                }
+            }
+            Err(error) => {
+                self.unsettled = again;
+                self.unsettled.extend(commands.into_iter().filter(|command| matches!(command, Command::Settle(_))));
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &rusqlite::Error) -> Error {
+        let _ = self.connection.execute_batch("ROLLBACK");
+        // The state may hold what was not committed; everything is read again.
+        self.data_version = -1;
+        let public = Error { kind: ErrorKind::LedgerUnavailable, ..from_sqlite(error) };
+        tracing::error!(error = %error, "ledger: the commit failed, nothing of it was booked");
+        match error.sqlite_error_code() {
+            // After a failed write or sync nobody knows what is on the disk: stop, never retry (fsync may drop pages).
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                tracing::error!("ledger: stopped; restart after the disk has been checked");
+                self.broken = Some(public.clone());
+            }
+            _ => {}
+        }
+        public
+    }
+
+    fn transact(&mut self, again: &[Command], commands: &[Command]) -> rusqlite::Result<Vec<Reply>> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let seen: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if seen != self.data_version {
+            self.load()?;
+            self.data_version = seen;
+        }
+        let now = self.clock.now().max(self.state.last_ts);
+        self.state.last_ts = now;
+        let mut writes = Writes::default();
+        let mut replies = Vec::with_capacity(commands.len());
+        for command in again {
+            self.fetch(&Needs::of(command))?;
+            decide(&mut self.state, command, now, &mut writes);
+        }
+        for command in commands {
+            self.fetch(&Needs::of(command))?;
+            replies.push(decide(&mut self.state, command, now, &mut writes));
+        }
+        let head = self.write(&writes, now)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.head = head;
+        self.forget(&writes);
+        if self.sync == Sync::Hybrid && commands.iter().any(|command| !matches!(command, Command::Reserve(_))) {
+            self.sync_wal()?;
+        }
+        Ok(replies)
+    }
+
+    /// Hybrid: settlements are answered only once the log is on the disk; batches of reserves alone are not synced.
+    fn sync_wal(&mut self) -> rusqlite::Result<()> {
+        let failed = |error: std::io::Error| {
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(error.to_string()))
+        };
+        if self.wal_file.is_none() {
+            self.wal_file = Some(File::open(&self.wal).map_err(failed)?);
+        }
+        self.wal_file.as_ref().map_or(Ok(()), File::sync_data).map_err(failed)
+    }
+
+    /// Wallets stay in memory, orders only while they are open.
+    fn forget(&mut self, writes: &Writes) {
+        const MAX_WALLETS: usize = 200_000;
+        for id in &writes.orders_changed {
+            self.state.orders.remove(id);
+        }
+        self.state.ops.clear();
+        if self.state.wallets.len() > MAX_WALLETS {
+            self.data_version = -1;
+        }
+    }
+
+    /// Reads heads and the platform's accounts; wallets and orders come when they are needed.
+    fn load(&mut self) -> rusqlite::Result<()> {
+        let c = &self.connection;
+        let mut state = State::new();
+        (state.last_seq, state.last_ts) = c
+            .prepare_cached("SELECT seq, ts FROM journal ORDER BY seq DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))
+            .optional()?
+            .unwrap_or_default();
+        state.next_account = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM accounts", [], |row| row.get(0))?;
+        state.next_wallet = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM wallets", [], |row| row.get(0))?;
+        let mut statement = c.prepare_cached(
+            "SELECT a.id, a.path, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path NOT LIKE 'wallet:%'",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id = row.get(0)?;
+            state.accounts.insert(row.get::<_, String>(1)?.into(), id);
+            state.balances.insert(id, (Balance { debits: row.get(2)?, credits: row.get(3)? }, row.get(4)?));
+        }
+        self.head = c
+            .prepare_cached("SELECT n, hash FROM blocks ORDER BY n DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?
+            .unwrap_or((0, [0; 32]));
+        self.state = state;
+        Ok(())
+    }
+
+    /// Brings what a command touches into the state.
+    fn fetch(&mut self, needs: &Needs) -> rusqlite::Result<()> {
+        let c = &self.connection;
+        if let Some(name) = &needs.wallet
+            && !self.state.wallets.contains_key(name)
+            && let Some(wallet) = rows::wallet_by_name(c, name)?
+        {
+            hold_wallet(c, &mut self.state, wallet)?;
+        }
+        if let Some(id) = needs.order
+            && !self.state.orders.contains_key(&id)
+            && let Some(order) = rows::order_by_id(c, id)?
+        {
+            if !self.state.wallet_names.contains_key(&order.wallet_id)
+                && let Some(wallet) = rows::wallet_by_id(c, order.wallet_id)?
+            {
+                hold_wallet(c, &mut self.state, wallet)?;
+            }
+            self.state.orders.insert(id, order);
+        }
+        if let Some(id) = needs.op
+            && !self.state.ops.contains_key(&id)
+            && let Some(record) = op(c, id)?
+        {
+            self.state.ops.insert(id, record);
+        }
+        Ok(())
+    }
+
+    fn write(&self, writes: &Writes, now: Timestamp) -> rusqlite::Result<(i64, Hash)> {
+        let c = &self.connection;
+        for Account { id, path, class, guard } in &writes.accounts {
+            c.prepare_cached("INSERT INTO accounts(id, path, class, guard) VALUES (?1, ?2, ?3, ?4)")?
+                .execute((id, &**path, class, guard))?;
+            c.prepare_cached("INSERT INTO balances(account_id, debits, credits, guard) VALUES (?1, 0, 0, ?2)")?.execute((id, guard))?;
+        }
+        for wallet in &writes.wallets {
+            rows::insert_wallet(c, wallet)?;
+        }
+        for price in &writes.prices {
+            c.prepare_cached("INSERT OR IGNORE INTO price_sheets(hash, sheet) VALUES (?1, ?2)")?.execute((price.hash, &*price.json))?;
+        }
+        let mut leaves = Vec::with_capacity(writes.events.len());
+        for event in &writes.events {
+            let leaf = event.leaf();
+            rows::insert_event(c, event, &leaf)?;
+            leaves.push(leaf);
+        }
+        for order in &writes.orders_new {
+            rows::insert_order(c, order)?;
+        }
+        for (id, attempt) in &writes.attempts {
+            let attempt = serde_json::to_string(attempt).unwrap_or_default();
+            c.prepare_cached("UPDATE orders SET attempts = json_insert(coalesce(attempts, '[]'), '$[#]', json(?2)) WHERE id = ?1")?
+                .execute((id.0, attempt))?;
+        }
+        for order in writes.orders_changed.iter().filter_map(|id| self.state.orders.get(id)) {
+            rows::update_order(c, order)?;
+        }
+        for record in &writes.ops {
+            let refusal = record.refusal.map(crate::domain::ledger::Refusal::code);
+            c.prepare_cached("INSERT OR IGNORE INTO ops(id, fingerprint, refusal, seq, ts) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+                record.id.0,
+                record.fingerprint,
+                refusal,
+                record.seq,
+                now.0,
+            ))?;
+        }
+        let mut balance = c.prepare_cached("UPDATE balances SET debits = ?2, credits = ?3 WHERE account_id = ?1")?;
+        for account in writes.touched_accounts() {
+            let Balance { debits, credits } = self.state.balance(account);
+            balance.execute((account, debits, credits))?;
+        }
+        let Some(first) = writes.events.first() else { return Ok(self.head) };
+        match Block::seal(self.head, first.seq, &leaves, now) {
+            Some(block) => rows::insert_block(c, &block).map(|()| (block.n, block.hash)),
+            None => Ok(self.head),
+        }
+    }
+}
+
+/// Puts a wallet and its three accounts into the state.
+fn hold_wallet(c: &Connection, state: &mut State, wallet: Wallet) -> rusqlite::Result<()> {
+    for account in [wallet.cash, wallet.held, wallet.receivable] {
+        if let Some((debits, credits, guard)) = rows::balance(c, account)? {
+            state.balances.insert(account, (Balance { debits, credits }, guard));
+        }
+    }
+    state.insert_wallet(wallet);
+    Ok(())
+}
+
+/// A recorded command. Refusals are recorded for reserves only, whose ids are not asked for again: the record is for people.
+fn op(c: &Connection, id: OpId) -> rusqlite::Result<Option<OpRecord>> {
+    c.prepare_cached("SELECT fingerprint, seq FROM ops WHERE id = ?1 AND refusal IS NULL")?
+        .query_row([id.0], |row| Ok(OpRecord { id, fingerprint: row.get(0)?, refusal: None, seq: row.get(1)? }))
+        .optional()
+}

@@ -1,0 +1,219 @@
+//! Owns: what may be asked of the ledger, and what it answers.
+//! Refuses to know: how the answer is found (decide) and when it is durable (stores).
+
+use super::order::{OrderState, UsageSource};
+use super::settle::{Amounts, PinnedPrice};
+use super::state::WalletKind;
+use crate::base::{Error, ErrorKind, KeyId, Money, OpId, OrderId, Timestamp};
+use crate::domain::catalog::Usage;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Everything that changes the ledger.
+#[derive(Clone, Debug)]
+pub enum Command {
+    OpenWallet {
+        op: OpId,
+        wallet: Arc<str>,
+        kind: WalletKind,
+        credit_limit: Option<Money>,
+        actor: Arc<str>,
+    },
+    TopUp(TopUp),
+    Reserve(Box<Reserve>),
+    /// Attempt 2 and later, before it is sent: a crash must know how many providers may bill.
+    Dispatch {
+        order: OrderId,
+        attempt: Attempt,
+    },
+    Settle(Box<Settle>),
+    /// The hold's deadline has passed.
+    Expire {
+        order: OrderId,
+    },
+    /// The node that held it is dead.
+    Recover {
+        order: OrderId,
+    },
+}
+
+/// Money in. `op` is made from the business fact (payment reference), so that one payment counts once.
+#[derive(Clone, Debug)]
+pub struct TopUp {
+    pub op: OpId,
+    pub wallet: Arc<str>,
+    pub amount: Money,
+    /// What the payment provider keeps.
+    pub fee: Money,
+    pub payment_provider: Arc<str>,
+    pub reference: Arc<str>,
+    pub actor: Arc<str>,
+}
+
+/// The durable intent of one call.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    pub order: OrderId,
+    pub wallet: Arc<str>,
+    pub key: Option<KeyId>,
+    pub user_path: Arc<str>,
+    pub operation: &'static str,
+    /// As requested.
+    pub model: Arc<str>,
+    /// The first candidate.
+    pub endpoint: Arc<str>,
+    pub provider: Arc<str>,
+    /// The most this call may be charged; `None` when no price is known.
+    pub hold: Option<Money>,
+    /// Estimated cost of the input at the first candidate.
+    pub input_cost: Money,
+    pub stream: bool,
+    pub expires_at: Timestamp,
+    pub node: i64,
+    pub epoch: i64,
+}
+
+/// How one attempt at one endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    Dispatched,
+    Served,
+    /// The provider answered with an error status.
+    Rejected,
+    /// No connection: nothing was sent.
+    Unreachable,
+    Timeout,
+    /// The connection broke before the reply was whole.
+    Broken,
+    /// The client left.
+    Abandoned,
+}
+
+/// One try at one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub n: u32,
+    pub endpoint: Arc<str>,
+    pub outcome: AttemptOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub started_at_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+}
+
+/// The end of an order, whatever it was.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    pub order: OrderId,
+    /// The endpoint that served; `None` when none did.
+    pub endpoint: Option<Arc<str>>,
+    pub provider: Option<Arc<str>>,
+    pub price: Option<Arc<PinnedPrice>>,
+    pub usage: Usage,
+    pub usage_source: UsageSource,
+    /// `None` when the price is unknown although something was used.
+    pub amounts: Option<Amounts>,
+    /// The provider bills, the user got nothing: the cost is our loss.
+    pub undelivered: bool,
+    pub attempts: Vec<Attempt>,
+    pub provider_request_id: Option<Arc<str>>,
+    pub finish: &'static str,
+}
+
+/// Why the ledger says no. A refusal is recorded and replays as the same refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownWallet,
+    Frozen,
+    InsufficientFunds {
+        available: Money,
+        hold: Money,
+    },
+    OverCreditLimit {
+        owed: Money,
+        limit: Money,
+        hold: Money,
+    },
+    /// An earlier call ran over and is not paid yet.
+    Indebted {
+        owed: Money,
+    },
+    /// Prepaid wallets pay for nothing whose price is unknown.
+    Unpriced,
+    UnknownOrder,
+    /// The same id with other content.
+    Conflict,
+    TooLarge,
+}
+
+impl Refusal {
+    /// What the caller is told.
+    pub fn to_error(self, subject: &str) -> Error {
+        let (kind, message) = match self {
+            Self::UnknownWallet => {
+                (ErrorKind::NotFound, format!("there is no wallet '{subject}'; make one with `gotoai wallet create {subject}`"))
+            }
+            Self::Frozen => (ErrorKind::WalletFrozen, format!("wallet '{subject}' is frozen")),
+            Self::InsufficientFunds { available, hold } => (
+                ErrorKind::InsufficientFunds,
+                format!(
+                    "this call may cost up to {hold} USD and wallet '{subject}' has {available} USD available; lower max_tokens or top it up"
+                ),
+            ),
+            Self::OverCreditLimit { owed, limit, hold } => (
+                ErrorKind::InsufficientFunds,
+                format!("this call may cost up to {hold} USD and wallet '{subject}' owes {owed} USD of its credit limit of {limit} USD"),
+            ),
+            Self::Indebted { owed } => {
+                (ErrorKind::InsufficientFunds, format!("wallet '{subject}' owes {owed} USD from an earlier call; top it up first"))
+            }
+            Self::Unpriced => (
+                ErrorKind::Unpriced,
+                format!(
+                    "no price is known for this model, and the prepaid wallet '{subject}' pays only for what is priced; set models[].price in the settings"
+                ),
+            ),
+            Self::UnknownOrder => (ErrorKind::NotFound, format!("there is no order '{subject}'")),
+            Self::Conflict => (ErrorKind::Conflict, format!("'{subject}' was already recorded with other content")),
+            Self::TooLarge => (ErrorKind::InvalidRequest, "the amount is beyond what the ledger can hold".to_owned()),
+        };
+        Error::new(kind, message)
+    }
+
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownWallet => "unknown_wallet",
+            Self::Frozen => "frozen",
+            Self::InsufficientFunds { .. } => "insufficient_funds",
+            Self::OverCreditLimit { .. } => "over_credit_limit",
+            Self::Indebted { .. } => "indebted",
+            Self::Unpriced => "unpriced",
+            Self::UnknownOrder => "unknown_order",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// The answer to a command, given only once it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done (wallet opened, money in, attempt noted); `duplicate` when it had been done before.
+    Done {
+        seq: i64,
+        duplicate: bool,
+    },
+    Held {
+        hold: Money,
+    },
+    /// The order's state after the command, and what was charged. `duplicate`: it had been settled before.
+    Settled {
+        state: OrderState,
+        charge: Option<Money>,
+        duplicate: bool,
+    },
+    Refused(Refusal),
+}

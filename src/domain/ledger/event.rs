@@ -1,0 +1,169 @@
+//! Owns: one entry of the journal: what happened, its postings, and the leaf that seals both.
+//! Refuses to know: why it happened (decide) and where it is stored.
+
+use super::chain::{Hash, sha256};
+use super::command::Attempt;
+use super::order::UsageSource;
+use super::posting::Posting;
+use crate::base::{OpId, OrderId, Timestamp};
+use crate::domain::catalog::Usage;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EventKind {
+    WalletOpened = 1,
+    TopUp = 2,
+    /// An account's id now means its path: sealed like everything else, so that nobody can swap two accounts.
+    AccountOpened = 3,
+    Reserve = 10,
+    Finalize = 20,
+    LateSettle = 21,
+    Release = 30,
+    Expire = 31,
+    Recover = 32,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 9] = [
+        Self::WalletOpened,
+        Self::TopUp,
+        Self::AccountOpened,
+        Self::Reserve,
+        Self::Finalize,
+        Self::LateSettle,
+        Self::Release,
+        Self::Expire,
+        Self::Recover,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WalletOpened => "wallet_opened",
+            Self::TopUp => "top_up",
+            Self::AccountOpened => "account_opened",
+            Self::Reserve => "reserve",
+            Self::Finalize => "finalize",
+            Self::LateSettle => "late_settle",
+            Self::Release => "release",
+            Self::Expire => "expire",
+            Self::Recover => "recover",
+        }
+    }
+
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i64 == number)
+    }
+}
+
+/// An entry of the journal. Append-only, gapless by `seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub seq: i64,
+    pub kind: EventKind,
+    pub order: Option<OrderId>,
+    pub op: Option<OpId>,
+    pub ts: Timestamp,
+    /// JSON: the facts that the projections are rebuilt from. Ids and numbers only, never a prompt or a reply.
+    pub payload: Vec<u8>,
+    pub postings: Vec<Posting>,
+}
+
+impl Event {
+    const LEAF: u8 = 0x00;
+    const VERSION: u8 = 1;
+
+    /// SHA-256 over a canonical encoding: 0x00, version, then seq, kind, ts, order, op, postings (fixed width,
+    /// big-endian) and the SHA-256 of the payload. The leading byte keeps leaves and inner nodes apart (RFC 6962).
+    pub fn leaf(&self) -> Hash {
+        let mut bytes = Vec::with_capacity(96 + self.postings.len() * 25);
+        bytes.extend([Self::LEAF, Self::VERSION]);
+        bytes.extend(self.seq.to_be_bytes());
+        bytes.push(self.kind as u8);
+        bytes.extend(self.ts.0.to_be_bytes());
+        for id in [self.order.map(|id| id.0), self.op.map(|id| id.0)] {
+            bytes.push(u8::from(id.is_some()));
+            bytes.extend(id.unwrap_or_default());
+        }
+        bytes.push(u8::try_from(self.postings.len()).unwrap_or(u8::MAX));
+        for posting in &self.postings {
+            bytes.extend(posting.debit.to_be_bytes());
+            bytes.extend(posting.credit.to_be_bytes());
+            bytes.extend(posting.amount_nano.to_be_bytes());
+            bytes.push(posting.code as u8);
+        }
+        bytes.extend(sha256(&self.payload));
+        sha256(&bytes)
+    }
+}
+
+/// Payload of an opened account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountPayload<'a> {
+    pub account: i64,
+    pub path: Cow<'a, str>,
+}
+
+/// Payload of a reserve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservePayload<'a> {
+    pub wallet: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub user_path: Cow<'a, str>,
+    pub operation: Cow<'a, str>,
+    pub model: Cow<'a, str>,
+    pub endpoint: Cow<'a, str>,
+    pub provider: Cow<'a, str>,
+    pub hold_nano: i64,
+    pub input_cost_nano: i64,
+    pub priced: bool,
+    pub stream: bool,
+    pub expires_at_ms: i64,
+    pub node: i64,
+    pub epoch: i64,
+}
+
+/// Payload of a settlement: enough to compute every amount again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlePayload {
+    /// The order's state afterwards, by name.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
+    /// Content hash of the price sheet, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
+    #[serde(default)]
+    pub usage: Usage,
+    pub usage_source: UsageSource,
+    /// Exact amounts in nano-units, `num` or `num/den`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_exact: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge_exact: Option<String>,
+    /// What was charged after all limits; differs from the rounded exact charge only by what was absorbed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge_nano: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_through_nano: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nano: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absorbed_nano: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_request_id: Option<Arc<str>>,
+    pub finish: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
+}

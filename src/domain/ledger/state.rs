@@ -1,0 +1,176 @@
+//! Owns: what `decide` looks at and changes: heads, wallets, balances, open orders. And what it wants written.
+//! Refuses to know: where the rest is stored: a store loads what `Needs` names before it asks for a decision.
+
+use super::account::{Account, AccountId, AccountPath, Balance};
+use super::command::{Command, Refusal};
+use super::event::{AccountPayload, Event, EventKind};
+use super::order::Order;
+use super::settle::PinnedPrice;
+use crate::base::{Money, OpId, OrderId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Who pays first: the user (prepaid) or the platform (postpaid, up to a credit limit or without one).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalletKind {
+    Prepaid,
+    Postpaid,
+}
+
+/// One payer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    pub id: i64,
+    pub name: Arc<str>,
+    pub kind: WalletKind,
+    /// Postpaid: the most that may be owed, `None` without limit. Prepaid: how far overrun may go into debt, `None` = 0.
+    pub credit_limit: Option<Money>,
+    pub frozen: bool,
+    pub cash: AccountId,
+    pub held: AccountId,
+    pub receivable: AccountId,
+}
+
+/// The record of a cold command or of a refused reserve: same id, same answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpRecord {
+    pub id: OpId,
+    /// What was asked, to tell a repetition from a conflict.
+    pub fingerprint: [u8; 32],
+    pub refusal: Option<Refusal>,
+    pub seq: i64,
+}
+
+/// What a command touches that may not be in memory yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub wallet: Option<Arc<str>>,
+    pub order: Option<OrderId>,
+    pub op: Option<OpId>,
+}
+
+impl Needs {
+    pub fn of(command: &Command) -> Self {
+        match command {
+            Command::OpenWallet { op, wallet, .. } => Self { wallet: Some(Arc::clone(wallet)), order: None, op: Some(*op) },
+            Command::TopUp(top_up) => Self { wallet: Some(Arc::clone(&top_up.wallet)), order: None, op: Some(top_up.op) },
+            Command::Reserve(reserve) => Self { wallet: Some(Arc::clone(&reserve.wallet)), order: None, op: None },
+            Command::Dispatch { order, .. } | Command::Expire { order } | Command::Recover { order } => {
+                Self { order: Some(*order), ..Self::default() }
+            }
+            Command::Settle(settle) => Self { order: Some(settle.order), ..Self::default() },
+        }
+    }
+}
+
+/// The ledger's memory. A store may forget any wallet or terminal order at will and load it again.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Sequence number of the last event; the next is one more.
+    pub last_seq: i64,
+    /// Time of the last event: the ledger's time never runs backwards.
+    pub last_ts: Timestamp,
+    pub next_account: AccountId,
+    pub next_wallet: i64,
+    pub wallets: HashMap<Arc<str>, Wallet>,
+    pub wallet_names: HashMap<i64, Arc<str>>,
+    pub accounts: HashMap<Box<str>, AccountId>,
+    pub balances: HashMap<AccountId, (Balance, u8)>,
+    pub orders: HashMap<OrderId, Order>,
+    pub ops: HashMap<OpId, OpRecord>,
+    pub prices: HashMap<[u8; 32], Arc<PinnedPrice>>,
+}
+
+impl State {
+    /// An empty ledger.
+    pub fn new() -> Self {
+        Self { next_account: 1, next_wallet: 1, ..Self::default() }
+    }
+
+    /// The account at `path`, opened now if need be. Opening is an event of its own, so call this before the event that
+    /// uses the account is numbered.
+    pub(super) fn account(&mut self, path: AccountPath<'_>, writes: &mut Writes) -> AccountId {
+        let text = path.to_string().into_boxed_str();
+        if let Some(id) = self.accounts.get(&text) {
+            return *id;
+        }
+        let id = self.next_account;
+        self.next_account += 1;
+        self.accounts.insert(text.clone(), id);
+        self.balances.insert(id, (Balance::default(), path.guard()));
+        let payload = serde_json::to_vec(&AccountPayload { account: id, path: (&*text).into() }).unwrap_or_default();
+        self.last_seq += 1;
+        let kind = EventKind::AccountOpened;
+        writes.events.push(Event { seq: self.last_seq, kind, order: None, op: None, ts: self.last_ts, payload, postings: Vec::new() });
+        writes.accounts.push(Account { id, path: text, class: path.class() as u8, guard: path.guard() });
+        id
+    }
+
+    pub fn balance(&self, account: AccountId) -> Balance {
+        self.balances.get(&account).map_or(Balance::default(), |(balance, _)| *balance)
+    }
+
+    pub fn wallet_of(&self, order: &Order) -> Option<&Wallet> {
+        self.wallets.get(self.wallet_names.get(&order.wallet_id)?)
+    }
+
+    pub fn insert_wallet(&mut self, wallet: Wallet) {
+        self.wallet_names.insert(wallet.id, Arc::clone(&wallet.name));
+        self.wallets.insert(Arc::clone(&wallet.name), wallet);
+    }
+
+    /// Applies an event's postings to the balances, all or nothing. `Err` names the account that refuses: its guard would
+    /// be broken or its volume would overflow.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), AccountId> {
+        let mut changed: Vec<(AccountId, Balance, u8)> = Vec::with_capacity(event.postings.len() * 2);
+        for posting in &event.postings {
+            for (account, debit, credit) in [(posting.debit, posting.amount_nano, 0), (posting.credit, 0, posting.amount_nano)] {
+                let known = changed.iter().position(|(id, ..)| *id == account);
+                let at = match known {
+                    Some(at) => at,
+                    None => {
+                        let (balance, guard) = *self.balances.get(&account).ok_or(account)?;
+                        changed.push((account, balance, guard));
+                        changed.len() - 1
+                    }
+                };
+                let balance = &mut changed[at].1;
+                balance.debits = balance.debits.checked_add(debit).ok_or(account)?;
+                balance.credits = balance.credits.checked_add(credit).ok_or(account)?;
+            }
+        }
+        if let Some((account, ..)) = changed.iter().find(|(_, balance, guard)| !balance.respects(*guard)) {
+            return Err(*account);
+        }
+        self.balances.extend(changed.into_iter().map(|(id, balance, guard)| (id, (balance, guard))));
+        Ok(())
+    }
+}
+
+/// What the decisions of one batch want written, in one transaction.
+#[derive(Debug, Default)]
+pub struct Writes {
+    pub events: Vec<Event>,
+    pub accounts: Vec<Account>,
+    pub wallets: Vec<Wallet>,
+    pub orders_new: Vec<Order>,
+    /// Ids whose row changed; the row is in the state.
+    pub orders_changed: BTreeSet<OrderId>,
+    pub prices: Vec<Arc<PinnedPrice>>,
+    pub ops: Vec<OpRecord>,
+    /// Attempts noted before dispatch, by order.
+    pub attempts: Vec<(OrderId, super::Attempt)>,
+}
+
+impl Writes {
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.ops.is_empty() && self.attempts.is_empty()
+    }
+
+    /// Accounts whose balance changed, each once, sorted.
+    pub fn touched_accounts(&self) -> BTreeSet<AccountId> {
+        self.events.iter().flat_map(|event| &event.postings).flat_map(|posting| [posting.debit, posting.credit]).collect()
+    }
+}

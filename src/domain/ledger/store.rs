@@ -1,0 +1,122 @@
+//! Owns: what the rest of the house may ask of a ledger, whichever store keeps it.
+//! Refuses to know: SQL, threads, files.
+
+use super::command::{Attempt, Command, Reply};
+use super::event::{EventKind, ReservePayload, SettlePayload};
+use super::order::Order;
+use super::posting::PostingCode;
+use super::state::WalletKind;
+use super::verify::Report;
+use crate::base::{Error, ErrorKind, Money, OrderId, Result, Timestamp};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The answer to a submitted command, once it is durable.
+pub struct Ticket(oneshot::Receiver<Result<Reply>>);
+
+impl Ticket {
+    /// The ticket, and the end with which a store answers it.
+    pub fn new() -> (oneshot::Sender<Result<Reply>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    pub async fn wait(self) -> Result<Reply> {
+        self.0.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// For callers without a runtime (command line, tests).
+    pub fn wait_blocking(self) -> Result<Reply> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::LedgerUnavailable, "the ledger is closed")
+}
+
+/// Which entries of the journal to read, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct EntryQuery {
+    pub wallet: Option<String>,
+    pub order: Option<OrderId>,
+    pub after_seq: i64,
+    pub limit: usize,
+}
+
+/// One posting with its accounts by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPosting {
+    pub debit: String,
+    pub credit: String,
+    pub amount: Money,
+    pub code: PostingCode,
+}
+
+/// One entry of the journal for readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    pub seq: i64,
+    pub ts: Timestamp,
+    pub kind: EventKind,
+    pub order: Option<OrderId>,
+    pub op: Option<String>,
+    pub payload: Vec<u8>,
+    pub postings: Vec<NamedPosting>,
+}
+
+/// One order with the facts from its events.
+#[derive(Clone, Debug)]
+pub struct OrderReceipt {
+    pub order: Order,
+    pub wallet: Arc<str>,
+    pub reserve: ReservePayload<'static>,
+    /// `None` while the order is open.
+    pub settlement: Option<SettlePayload>,
+    /// Noted before dispatch, for an order still open.
+    pub dispatched: Vec<Attempt>,
+}
+
+/// One wallet for readers. Known spend and its uncertain part are told apart in every total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletSummary {
+    pub name: Arc<str>,
+    pub kind: WalletKind,
+    pub credit_limit: Option<Money>,
+    pub frozen: bool,
+    pub cash: Money,
+    pub held: Money,
+    pub owed: Money,
+    /// `None`: without limit.
+    pub available: Option<Money>,
+    /// Sum of final charges.
+    pub spent_known: Money,
+    /// Sum of provisional charges: settled on estimated usage.
+    pub spent_provisional: Money,
+    /// Served without a price: spend that nobody knows.
+    pub unpriced_orders: i64,
+    pub open_orders: i64,
+}
+
+/// The ledger. Writes are queued and answered when durable; reads see what is committed.
+pub trait Ledger: Send + Sync {
+    /// Queues a command. A reserve may be refused with `Overloaded`; whatever settles is always taken.
+    fn submit(&self, command: Command) -> Ticket;
+
+    /// Which node and epoch this process reserves under.
+    fn node(&self) -> (i64, i64);
+
+    fn order(&self, id: OrderId) -> Result<Option<OrderReceipt>>;
+    fn wallet(&self, name: &str) -> Result<Option<WalletSummary>>;
+    fn wallets(&self) -> Result<Vec<WalletSummary>>;
+    fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>>;
+
+    /// Open orders whose deadline is at or before `now`.
+    fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>>;
+
+    /// Recomputes everything from the first event.
+    fn verify(&self) -> Result<Report>;
+
+    /// Answers what is queued, then ends. Later submits are refused.
+    fn close(&self);
+}

@@ -1,0 +1,346 @@
+//! Owns: the proof. Feed it the journal from the first event, then the projections; it recomputes every balance, every
+//! order, every hash, and names what does not agree. Checks are numbered as in the ledger law, section 6.
+//! Refuses to know: where the rows come from, and repair.
+
+use super::account::{Account, AccountId, Balance};
+use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
+use super::event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload};
+use super::order::{Order, OrderState};
+use crate::base::{Money, OrderId, Timestamp};
+use crate::domain::catalog::PriceSheet;
+use std::collections::HashMap;
+
+/// One thing that does not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub check: Check,
+    pub detail: String,
+}
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Check {
+    R01,
+    R02,
+    R03,
+    R04,
+    R05,
+    R06,
+    R07,
+    R08,
+    R21,
+    R24,
+}
+
+impl Check {
+    pub const ALL: [Self; 10] =
+        [Self::R01, Self::R02, Self::R03, Self::R04, Self::R05, Self::R06, Self::R07, Self::R08, Self::R21, Self::R24];
+
+    pub fn id(self) -> String {
+        format!("{self:?}")
+    }
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::R01 => "debits equal credits",
+            Self::R02 => "every balance is the sum of its postings",
+            Self::R03 => "limited accounts are not negative, every account is known",
+            Self::R04 => "what is held is the sum of the open holds",
+            Self::R05 => "what entered a hold has left it once its order ended",
+            Self::R06 => "no open order is past its deadline",
+            Self::R07 => "orders and journal agree, the sequence has no gap",
+            Self::R08 => "charge = pass-through + fee, and the cost follows from usage and price",
+            Self::R21 => "hash chain and Merkle roots hold",
+            Self::R24 => "the ledger's time never runs backwards",
+        }
+    }
+}
+
+/// The outcome. `ok()` means no finding at all.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    pub events: i64,
+    pub postings: i64,
+    pub orders: i64,
+    /// Number and hash of the last block.
+    pub head: Option<(i64, Hash)>,
+}
+
+impl Report {
+    pub fn ok(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// What the journal says of an order, gathered on the way.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    reserve_seq: i64,
+    final_seq: Option<i64>,
+    state: Option<OrderState>,
+    hold_nano: i64,
+    charge_nano: Option<i64>,
+    pass_nano: Option<i64>,
+    /// Entered minus left the held account.
+    still_held: i64,
+}
+
+/// One pass over the journal. Memory: one small record an order and an account.
+pub struct Verifier {
+    report: Report,
+    balances: HashMap<AccountId, Balance>,
+    paths: HashMap<AccountId, String>,
+    held: HashMap<AccountId, i64>,
+    orders: HashMap<OrderId, Told>,
+    prices: HashMap<String, PriceSheet>,
+    leaves: Vec<Hash>,
+    /// Debits and credits of all stored balances.
+    total: (i128, i128),
+    last_ts: Timestamp,
+    last_seq: i64,
+    chained_seq: i64,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// More findings than this say nothing new.
+    const MAX_FINDINGS: usize = 1000;
+    /// An open order this long past its deadline is a finding: the sweeper runs every few seconds.
+    const GRACE_MS: i64 = 60_000;
+
+    pub fn new() -> Self {
+        Self {
+            report: Report::default(),
+            balances: HashMap::new(),
+            paths: HashMap::new(),
+            held: HashMap::new(),
+            orders: HashMap::new(),
+            prices: HashMap::new(),
+            leaves: Vec::new(),
+            total: (0, 0),
+            last_ts: Timestamp(i64::MIN),
+            last_seq: 0,
+            chained_seq: 0,
+        }
+    }
+
+    fn find(&mut self, check: Check, detail: String) {
+        if self.report.findings.len() < Self::MAX_FINDINGS {
+            self.report.findings.push(Finding { check, detail });
+        }
+    }
+
+    /// A stored price sheet, before the journal.
+    pub fn price(&mut self, hash: &[u8], json: &str) {
+        if sha256(json.as_bytes()) != *hash {
+            self.find(Check::R21, format!("price sheet {} was changed: its content does not match its hash", hex(hash)));
+        }
+        match serde_json::from_str(json) {
+            Ok(sheet) => drop(self.prices.insert(hex(hash), sheet)),
+            Err(error) => self.find(Check::R08, format!("price sheet {} is unreadable ({error})", hex(hash))),
+        }
+    }
+
+    /// Computes the cost of a settlement again from its usage and its pinned price.
+    fn recompute(&mut self, seq: i64, settled: &SettlePayload) {
+        let (Some(hash), Some(stored)) = (&settled.price, &settled.cost_exact) else { return };
+        let computed = self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage));
+        match computed {
+            None => self.find(Check::R08, format!("entry {seq} refers to price sheet {hash}, which is not stored")),
+            Some(Ok(exact)) if exact.to_string() == *stored => {}
+            Some(Ok(exact)) => {
+                self.find(Check::R08, format!("entry {seq}: the cost is stored as {stored} nano, usage and price make {exact}"))
+            }
+            Some(Err(error)) => self.find(Check::R08, format!("entry {seq}: {error}")),
+        }
+    }
+
+    /// The next event, with the leaf that is stored for it.
+    pub fn event(&mut self, event: &Event, stored_leaf: &[u8]) {
+        self.report.events += 1;
+        if event.seq != self.last_seq + 1 {
+            self.find(Check::R07, format!("journal: entry {} follows entry {}", event.seq, self.last_seq));
+        }
+        self.last_seq = event.seq;
+        if event.ts < self.last_ts {
+            self.find(Check::R24, format!("entry {} is earlier than the entry before it", event.seq));
+        }
+        self.last_ts = event.ts;
+        let leaf = event.leaf();
+        if leaf != *stored_leaf {
+            self.find(Check::R21, format!("entry {} was changed: its content does not match its leaf", event.seq));
+        }
+        self.leaves.push(leaf);
+        for posting in &event.postings {
+            self.report.postings += 1;
+            for (account, debit, credit) in [(posting.debit, posting.amount_nano, 0), (posting.credit, 0, posting.amount_nano)] {
+                let balance = self.balances.entry(account).or_default();
+                balance.debits = balance.debits.saturating_add(debit);
+                balance.credits = balance.credits.saturating_add(credit);
+                if !self.paths.contains_key(&account) {
+                    self.find(Check::R03, format!("entry {} uses account {account}, which was never opened", event.seq));
+                }
+            }
+        }
+        self.told(event);
+    }
+
+    fn told(&mut self, event: &Event) {
+        if event.kind == EventKind::AccountOpened {
+            match serde_json::from_slice::<AccountPayload<'_>>(&event.payload) {
+                Ok(opened) => drop(self.paths.insert(opened.account, opened.path.into_owned())),
+                Err(error) => self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq)),
+            }
+        }
+        let Some(id) = event.order else { return };
+        let mut order = self.orders.remove(&id).unwrap_or_default();
+        for posting in &event.postings {
+            let is_held = |account: &AccountId| self.paths.get(account).is_some_and(|path| path.ends_with(":held"));
+            let moved = i64::from(is_held(&posting.credit)) - i64::from(is_held(&posting.debit));
+            order.still_held += moved * posting.amount_nano;
+            if moved != 0 {
+                let account = if moved > 0 { posting.credit } else { posting.debit };
+                *self.held.entry(account).or_default() += moved * posting.amount_nano;
+            }
+        }
+        let read = match event.kind {
+            EventKind::Reserve => serde_json::from_slice::<ReservePayload<'_>>(&event.payload).map(|reserve| {
+                order.reserve_seq = event.seq;
+                order.hold_nano = reserve.hold_nano;
+                order.state = Some(OrderState::Reserved);
+            }),
+            EventKind::WalletOpened
+            | EventKind::TopUp
+            | EventKind::AccountOpened
+            | EventKind::Finalize
+            | EventKind::LateSettle
+            | EventKind::Release
+            | EventKind::Expire
+            | EventKind::Recover => serde_json::from_slice::<SettlePayload>(&event.payload).map(|settled| {
+                self.recompute(event.seq, &settled);
+                order.final_seq = Some(event.seq);
+                order.state = OrderState::ALL.into_iter().find(|state| state.name() == settled.state);
+                order.charge_nano = settled.charge_nano;
+                order.pass_nano = settled.pass_through_nano;
+            }),
+        };
+        if let Err(error) = read {
+            self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq));
+        }
+        self.orders.insert(id, order);
+    }
+
+    /// A posting whose entry does not exist.
+    pub fn orphan(&mut self, seq: i64) {
+        self.find(Check::R07, format!("a posting belongs to entry {seq}, which is not in the journal"));
+    }
+
+    /// The next block, after all its events. `prev` is the stored block before it, if any.
+    pub fn block(&mut self, block: &Block) {
+        let (n, prev) = self.report.head.map_or((0, [0; 32]), |(n, hash)| (n, hash));
+        if block.n != n + 1 || block.first_seq != self.chained_seq + 1 || block.last_seq != self.last_seq {
+            self.find(
+                Check::R21,
+                format!(
+                    "block {} covers entries {} to {}, expected block {} from entry {}",
+                    block.n,
+                    block.first_seq,
+                    block.last_seq,
+                    n + 1,
+                    self.chained_seq + 1
+                ),
+            );
+        }
+        if block.prev != prev {
+            self.find(Check::R21, format!("block {} does not follow from the block before it", block.n));
+        }
+        if merkle_root(&self.leaves) != Some(block.root) {
+            self.find(Check::R21, format!("block {}: its Merkle root does not match its entries", block.n));
+        }
+        if block_hash(block.n, block.first_seq, block.last_seq, &block.prev, &block.root, block.ts) != block.hash {
+            self.find(Check::R21, format!("block {} was changed: its content does not match its hash", block.n));
+        }
+        self.leaves.clear();
+        self.chained_seq = self.last_seq;
+        self.report.head = Some((block.n, block.hash));
+    }
+
+    /// A stored account with its stored balance, after the whole journal.
+    pub fn account(&mut self, account: &Account, stored: Balance) {
+        let path = self.paths.remove(&account.id);
+        if path.as_deref() != Some(&*account.path) {
+            self.find(
+                Check::R03,
+                format!("account {} is stored as '{}' but was opened as '{}'", account.id, account.path, path.unwrap_or_default()),
+            );
+        }
+        let computed = self.balances.remove(&account.id).unwrap_or_default();
+        if computed != stored {
+            let (want, got) = (computed.credit_balance(), stored.credit_balance());
+            self.find(Check::R02, format!("account '{}': stored balance {got} nano, its postings make {want} nano", account.path));
+        }
+        if !computed.respects(account.guard) {
+            self.find(Check::R03, format!("account '{}' is beyond its limit", account.path));
+        }
+        if account.path.ends_with(":held") && self.held.get(&account.id).copied().unwrap_or_default() != computed.credit_balance() {
+            self.find(Check::R04, format!("account '{}' holds {} nano that belong to no order", account.path, computed.credit_balance()));
+        }
+        self.total.0 += i128::from(stored.debits);
+        self.total.1 += i128::from(stored.credits);
+    }
+
+    /// A stored order, after the whole journal.
+    pub fn order(&mut self, order: &Order, now: Timestamp) {
+        self.report.orders += 1;
+        let Some(told) = self.orders.remove(&order.id) else {
+            self.find(Check::R07, format!("order {} is in no entry of the journal", order.id));
+            return;
+        };
+        let nano = |money: Option<Money>| money.map(Money::as_nano);
+        let same = told.state == Some(order.state)
+            && told.reserve_seq == order.reserve_seq
+            && told.final_seq == order.final_seq
+            && told.hold_nano == order.hold.as_nano()
+            && told.charge_nano == nano(order.charge)
+            && told.pass_nano == nano(order.pass_through);
+        if !same {
+            self.find(Check::R07, format!("order {} is stored as {} but the journal tells otherwise", order.id, order.state.name()));
+        }
+        let expected = if order.state.is_open() { order.hold.as_nano() } else { 0 };
+        if told.still_held != expected {
+            let check = if order.state.is_open() { Check::R04 } else { Check::R05 };
+            self.find(check, format!("order {}: {} nano are held, expected {expected}", order.id, told.still_held));
+        }
+        if order.state.is_open() && order.expires_at.0.saturating_add(Self::GRACE_MS) < now.0 {
+            self.find(Check::R06, format!("order {} is open past its deadline {}", order.id, order.expires_at));
+        }
+        if let (Some(charge), Some(pass), Some(fee)) = (nano(order.charge), nano(order.pass_through), nano(order.fee))
+            && charge != pass + fee
+        {
+            self.find(Check::R08, format!("order {}: charge {charge} is not pass-through {pass} + fee {fee}", order.id));
+        }
+    }
+
+    /// What is left over when everything has been shown.
+    pub fn finish(mut self) -> Report {
+        if self.chained_seq != self.last_seq {
+            self.find(Check::R21, format!("entries {} to {} are in no block", self.chained_seq + 1, self.last_seq));
+        }
+        if self.total.0 != self.total.1 {
+            self.find(Check::R01, format!("all debits are {} nano, all credits {} nano", self.total.0, self.total.1));
+        }
+        for (id, path) in std::mem::take(&mut self.paths) {
+            self.find(Check::R03, format!("account {id} ('{path}') was opened but is not stored"));
+        }
+        for id in std::mem::take(&mut self.orders).into_keys() {
+            self.find(Check::R07, format!("order {id} is in the journal but is not stored"));
+        }
+        self.report
+    }
+}
