@@ -3,9 +3,9 @@
 
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
-use gotoai::domain::catalog::{Meter, PriceLine, PriceSheet, Usage};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
 use gotoai::domain::ledger::{
-    Attempt, AttemptOutcome, Command, Ledger, PinnedPrice, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
+    Attempt, AttemptOutcome, Command, Ledger, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,10 +1,10 @@
 //! Owns: an endpoint, one model at one provider, with the facts that routing and money need.
 //! Refuses to know: its current health (routing) and how it is called (the provider behind it).
 
-use super::{PriceSheet, Usage};
+use super::{PinnedPrice, PriceSheet, Usage};
 use crate::base::Exact;
 use crate::domain::provider::{Family, Provider};
-use crate::domain::routing::EndpointHealth;
+use crate::domain::routing::{EndpointHealth, RetryPolicy};
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,6 +49,9 @@ pub struct Endpoint {
     /// The same for code.
     pub code_quality: Option<u8>,
     pub data_policy: DataPolicy,
+    pub retry: RetryPolicy,
+    /// Content-addressed copy of `price` for orders to refer to.
+    pub pinned: Option<Arc<PinnedPrice>>,
     /// Order of declaration: breaks ties.
     pub rank: u32,
     pub provider: Arc<dyn Provider>,

@@ -6,4 +6,4 @@ mod price;
 
 pub use endpoint::{DataPolicy, Endpoint};
 pub use index::{Catalog, MakeEndpoint, ProviderEntry, Selection};
-pub use price::{AmountTooLarge, Meter, PriceLine, PriceSheet, Usage};
+pub use price::{AmountTooLarge, Meter, PinnedPrice, PriceLine, PriceSheet, Usage};

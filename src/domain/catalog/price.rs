@@ -2,8 +2,10 @@
 //! Refuses to know: rounding (base), who pays (ledger), where prices come from (the book, settings).
 
 use crate::base::{Exact, Timestamp};
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// What is counted. Meters are a disjoint partition of a call's usage: no token is in two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -178,6 +180,24 @@ impl PriceSheet {
         let output = dearest(|m| !m.is_input() && m != Meter::Request, output_tokens)?;
         let request = dearest(|m| m == Meter::Request, 1)?;
         input.checked_add(output).and_then(|sum| sum.checked_add(request)).ok_or(AmountTooLarge)
+    }
+}
+
+/// A price sheet with its content hash: what an order refers to for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedPrice {
+    pub hash: [u8; 32],
+    /// The sheet as canonical JSON: what the hash is of.
+    pub json: Box<str>,
+}
+
+impl PinnedPrice {
+    pub fn of(sheet: &PriceSheet) -> Arc<Self> {
+        // A sheet of numbers and text always serialises; an empty text would only make the hash useless, not wrong.
+        let json = serde_json::to_string(sheet).unwrap_or_default();
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, json.as_bytes()).as_ref());
+        Arc::new(Self { hash, json: json.into() })
     }
 }
 

@@ -2,10 +2,10 @@
 //! Refuses to know: how the answer is found (decide) and when it is durable (stores).
 
 use super::order::{OrderState, UsageSource};
-use super::settle::{Amounts, PinnedPrice};
+use super::settle::Amounts;
 use super::state::WalletKind;
 use crate::base::{Error, ErrorKind, KeyId, Money, OpId, OrderId, Timestamp};
-use crate::domain::catalog::Usage;
+use crate::domain::catalog::{PinnedPrice, Usage};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -3,26 +3,6 @@
 
 use crate::base::{Error, ErrorKind, Exact, Money, Ratio, Result, Rounding};
 use crate::domain::catalog::{AmountTooLarge, PriceSheet, Usage};
-use aws_lc_rs::digest::{SHA256, digest};
-use std::sync::Arc;
-
-/// A price sheet with its content hash: what an order refers to for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedPrice {
-    pub hash: [u8; 32],
-    /// The sheet as canonical JSON: what the hash is of.
-    pub json: Box<str>,
-}
-
-impl PinnedPrice {
-    pub fn of(sheet: &PriceSheet) -> Arc<Self> {
-        // A sheet of numbers and text always serialises; an empty text would only make the hash useless, not wrong.
-        let json = serde_json::to_string(sheet).unwrap_or_default();
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, json.as_bytes()).as_ref());
-        Arc::new(Self { hash, json: json.into() })
-    }
-}
 
 /// What an order costs and what is charged for it. `charge = pass_through + fee`; `fee` is a difference, never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

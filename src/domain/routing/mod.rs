@@ -4,8 +4,10 @@ mod breaker;
 mod health;
 mod mode;
 mod plan;
+mod retry;
 
 pub use breaker::{BreakerPolicy, BreakerState};
 pub use health::{EndpointHealth, Permit, Verdict};
 pub use mode::Mode;
 pub use plan::plan;
+pub use retry::RetryPolicy;

@@ -1,1 +1,16 @@
-//! The OpenAI dialect.
+//! The OpenAI dialect: requests read just enough to route and price them, replies just enough to settle them, and errors.
+//! Bodies stay bytes; only the members that must change are spliced.
+
+mod error;
+mod models;
+mod reply;
+mod request;
+mod stream;
+mod usage;
+
+pub use error::error_envelope;
+pub use models::{ModelObject, model_list, model_object};
+pub use reply::ReplyFacts;
+pub use request::RequestFacts;
+pub use stream::{StreamEnd, StreamScan};
+pub use usage::{ReadUsage, read_usage};

@@ -1,0 +1,231 @@
+//! Owns: what the gateway must know of a chat or embeddings request, where it stands in the bytes, and the splice that
+//! changes it. Everything else in the body stays as the caller wrote it, members we do not know included.
+
+use crate::base::{Error, ErrorKind, Result};
+use crate::protocol::Operation;
+use bytes::Bytes;
+use memchr::memmem;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::ops::Range;
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    model: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    stream_options: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    n: Option<&'a RawValue>,
+}
+
+/// A member that is there, `null` included: where it stands matters.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// What routing, money and the relay need of a request.
+#[derive(Clone, Debug)]
+pub struct RequestFacts {
+    /// As requested, alias and mode suffix included.
+    pub model: String,
+    pub stream: bool,
+    /// The caller itself asked for the usage chunk.
+    pub wants_usage: bool,
+    /// Bytes of everything that becomes input tokens. A token is at least one byte, so this bounds their number.
+    pub input_bytes: u64,
+    /// Images given by reference: their bytes say nothing of their tokens.
+    pub images: u64,
+    /// Output tokens allowed in one choice, if the caller set a bound.
+    pub max_output: Option<u64>,
+    pub choices: u64,
+    model_at: Range<usize>,
+    stream_options_at: Option<Range<usize>>,
+    body_at: usize,
+}
+
+/// A member of the wrong type, by its name.
+fn typed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, param: &'static str, expected: &str) -> Result<Option<T>> {
+    raw.map(|raw| serde_json::from_str::<Option<T>>(raw.get()))
+        .transpose()
+        .map(Option::flatten)
+        .map_err(|_| Error::new(ErrorKind::InvalidRequest, format!("'{param}' must be {expected}")).with_param(param))
+}
+
+fn missing(param: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("'{param}' is required")).with_param(param)
+}
+
+/// Where a borrowed member stands in the body it was read from.
+fn position(body: &[u8], raw: &RawValue) -> Range<usize> {
+    let start = (raw.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    start..start + raw.get().len()
+}
+
+impl RequestFacts {
+    /// Reads a body. The whole of it must be valid JSON: what is forwarded is never nonsense.
+    pub fn read(operation: Operation, body: &[u8]) -> Result<Self> {
+        let members: Members<'_> = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+        let model_raw = members.model.ok_or_else(|| missing("model"))?;
+        let model: String = typed(Some(model_raw), "model", "a string")?.ok_or_else(|| missing("model"))?;
+        if model.is_empty() {
+            return Err(missing("model"));
+        }
+        let content = match operation {
+            Operation::Chat => members.messages.filter(|raw| raw.get().starts_with('[')).ok_or_else(|| missing("messages"))?,
+            Operation::Embeddings => members.input.filter(|raw| raw.get() != "null").ok_or_else(|| missing("input"))?,
+        };
+        let stream = operation == Operation::Chat && typed(members.stream, "stream", "true or false")?.unwrap_or(false);
+        let options: Option<StreamOptions> = typed(members.stream_options, "stream_options", "an object")?;
+        let max_completion: Option<u64> = typed(members.max_completion_tokens, "max_completion_tokens", "a whole number")?;
+        let max_tokens: Option<u64> = typed(members.max_tokens, "max_tokens", "a whole number")?;
+        let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
+        let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
+        Ok(Self {
+            model,
+            stream,
+            wants_usage: options.is_some_and(|options| options.include_usage == Some(true)),
+            input_bytes: content.get().len() as u64 + length(members.tools),
+            images: memmem::find_iter(content.get().as_bytes(), b"\"image_url\"").count() as u64 / 2,
+            max_output: max_completion.or(max_tokens),
+            choices: choices.unwrap_or(1).clamp(1, 128),
+            model_at: position(body, model_raw),
+            stream_options_at: members.stream_options.map(|raw| position(body, raw)),
+            body_at: memchr::memchr(b'{', body).map_or(0, |at| at + 1),
+        })
+    }
+
+    /// The body to send: the endpoint's model name in place of the requested one, and `ask_usage`: the usage chunk asked
+    /// for. Where nothing changes the bytes are the caller's own.
+    pub fn splice(&self, body: &Bytes, model: &str, ask_usage: bool) -> Bytes {
+        let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(2);
+        if self.model != model {
+            edits.push((self.model_at.clone(), serde_json::Value::from(model).to_string()));
+        }
+        if ask_usage && !self.wants_usage {
+            edits.push(self.usage_edit(body));
+        }
+        if edits.is_empty() {
+            return body.clone();
+        }
+        edits.sort_by_key(|(at, _)| at.start);
+        let mut out = Vec::with_capacity(body.len() + 64);
+        let mut done = 0;
+        for (at, text) in edits {
+            out.extend_from_slice(&body[done..at.start]);
+            out.extend_from_slice(text.as_bytes());
+            done = at.end;
+        }
+        out.extend_from_slice(&body[done..]);
+        out.into()
+    }
+
+    fn usage_edit(&self, body: &[u8]) -> (Range<usize>, String) {
+        let Some(at) = self.stream_options_at.clone() else {
+            return (self.body_at..self.body_at, r#""stream_options":{"include_usage":true},"#.to_owned());
+        };
+        let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&body[at.clone()]).unwrap_or_default();
+        options.insert("include_usage".to_owned(), true.into());
+        (at, serde_json::Value::Object(options).to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+fn not_json(body: &[u8], error: &serde_json::Error) -> Error {
+    if body.is_empty() {
+        return Error::new(ErrorKind::InvalidJson, "the request has no body; send a JSON object with content-type application/json");
+    }
+    let text = error.to_string();
+    if text.starts_with("duplicate field") {
+        return Error::new(ErrorKind::InvalidRequest, format!("the body has a {text}"));
+    }
+    Error::new(ErrorKind::InvalidJson, format!("the body is not a JSON object: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn read(text: &str) -> RequestFacts {
+        RequestFacts::read(Operation::Chat, text.as_bytes()).unwrap()
+    }
+
+    fn refused(text: &str) -> Error {
+        RequestFacts::read(Operation::Chat, text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn unchanged_bodies_are_the_callers_bytes() {
+        let text = "{ \"model\" : \"m\" ,\"messages\":[ ],\n \"x_unknown\": 1e400 }";
+        let body = Bytes::from_static(b"{ \"model\" : \"m\" ,\"messages\":[ ],\n \"x_unknown\": 1e400 }");
+        let spliced = read(text).splice(&body, "m", false);
+        assert_eq!(spliced.as_ptr(), body.as_ptr());
+    }
+
+    #[test]
+    fn splices_model_and_usage_and_nothing_else() {
+        let text = r#"{"messages":[{"content":"\"model\":\"no\""}],"model":"fast:cheap","stream":true,"q":{"a":[1.0]}}"#;
+        let spliced = read(text).splice(&Bytes::from(text), "gpt", true);
+        let expected = r#"{"stream_options":{"include_usage":true},"messages":[{"content":"\"model\":\"no\""}],"model":"gpt","stream":true,"q":{"a":[1.0]}}"#;
+        assert_eq!(spliced, expected);
+    }
+
+    #[test]
+    fn stream_options_keep_their_other_members() {
+        for (before, after) in
+            [("null", r#"{"include_usage":true}"#), (r#"{"x":1,"include_usage":false}"#, r#"{"x":1,"include_usage":true}"#)]
+        {
+            let text = format!(r#"{{"model":"m","messages":[],"stream":true,"stream_options":{before}}}"#);
+            let spliced = read(&text).splice(&Bytes::from(text.clone()), "m", true);
+            assert_eq!(spliced, text.replace(before, after));
+        }
+    }
+
+    #[test]
+    fn refuses_with_the_member_named() {
+        assert_eq!(refused("{").kind, ErrorKind::InvalidJson);
+        assert_eq!(refused("").kind, ErrorKind::InvalidJson);
+        assert_eq!(refused("[]").kind, ErrorKind::InvalidJson);
+        assert_eq!(refused(r#"{"messages":[]}"#).param, Some("model"));
+        assert_eq!(refused(r#"{"model":5,"messages":[]}"#).param, Some("model"));
+        assert_eq!(refused(r#"{"model":"m"}"#).param, Some("messages"));
+        assert_eq!(refused(r#"{"model":"m","messages":[],"stream":"yes"}"#).param, Some("stream"));
+        assert_eq!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#).param, Some("max_tokens"));
+        assert_eq!(refused(r#"{"model":"a","model":"b","messages":[]}"#).kind, ErrorKind::InvalidRequest);
+    }
+
+    proptest! {
+        #[test]
+        fn a_splice_changes_only_what_it_must(model in "\\PC{1,12}", target in "[a-z/]{1,12}", extra in "\\PC{0,30}", stream in any::<bool>()) {
+            let text = json!({"before": extra, "model": model, "messages": [{"role": "user", "content": extra}], "stream": stream, "after": [1, null]}).to_string();
+            let spliced = read(&text).splice(&Bytes::from(text.clone()), &target, stream);
+            let (mut was, is): (Value, Value) = (serde_json::from_str(&text).unwrap(), serde_json::from_slice(&spliced).unwrap());
+            was["model"] = target.into();
+            if stream { was["stream_options"] = json!({"include_usage": true}); }
+            prop_assert_eq!(was, is);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = RequestFacts::read(Operation::Chat, &bytes);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Owns: what the gateway reads of a chat stream in passing: usage, end marks, how much was delivered. Events go on as the
+//! provider's bytes; only a usage chunk that the gateway itself asked for is taken out.
+
+use super::usage::{ReadUsage, read_usage};
+use crate::protocol::sse;
+use bytes::{Bytes, BytesMut};
+use memchr::{memchr, memmem};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// How a stream had ended when its bytes ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With `[DONE]`, or at least with a finish reason.
+    Complete,
+    /// The provider reported an error in the stream.
+    ErrorEvent,
+    /// In the middle.
+    Cut,
+}
+
+/// Reads a stream event by event.
+#[derive(Debug)]
+pub struct StreamScan {
+    splitter: sse::Splitter,
+    /// Take out the usage chunk: the caller did not ask for it.
+    hide_usage: bool,
+    pub id: Option<String>,
+    pub usage: Option<ReadUsage>,
+    /// Tokens delivered, estimated: for each event with content its bytes / 4, at least one.
+    pub delivered_tokens: u64,
+    done: bool,
+    finished: bool,
+    errored: bool,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+impl StreamScan {
+    pub fn new(hide_usage: bool) -> Self {
+        Self {
+            splitter: sse::Splitter::default(),
+            hide_usage,
+            id: None,
+            usage: None,
+            delivered_tokens: 0,
+            done: false,
+            finished: false,
+            errored: false,
+        }
+    }
+
+    /// What of this piece goes on to the caller now. `None`: this is no event stream any more (one event is too large).
+    pub fn pass(&mut self, piece: Bytes) -> Option<Bytes> {
+        let whole = self.splitter.push(piece)?;
+        if whole.is_empty() {
+            return Some(whole);
+        }
+        let hidden = self.scan(&whole);
+        if !hidden {
+            return Some(whole);
+        }
+        let mut kept = BytesMut::with_capacity(whole.len());
+        for event in sse::events(&whole).filter(|event| !self.is_hidden(event)) {
+            kept.extend_from_slice(&event);
+        }
+        Some(kept.freeze())
+    }
+
+    /// How the stream stands, once its bytes have run out.
+    pub fn end(&mut self) -> StreamEnd {
+        let rest = self.splitter.rest();
+        let broken_off = rest.iter().any(|byte| !byte.is_ascii_whitespace());
+        if self.errored {
+            StreamEnd::ErrorEvent
+        } else if self.done || (self.finished && !broken_off) {
+            StreamEnd::Complete
+        } else {
+            StreamEnd::Cut
+        }
+    }
+
+    /// Reads the events; true if one of them must be taken out.
+    fn scan(&mut self, whole: &Bytes) -> bool {
+        let mut hidden = false;
+        for event in sse::events(whole) {
+            let Some(data) = sse::data(&event) else { continue };
+            if data == b"[DONE]" {
+                self.done = true;
+                continue;
+            }
+            if self.id.is_none() {
+                self.first(data);
+            }
+            self.measure(data);
+            if usage_object(data) {
+                hidden |= self.take_usage(data);
+            }
+        }
+        hidden
+    }
+
+    fn first(&mut self, data: &[u8]) {
+        self.id =
+            serde_json::from_slice::<Chunk<'_>>(data).ok().and_then(|chunk| chunk.id).map(Cow::into_owned).or_else(|| Some(String::new()));
+    }
+
+    /// Without a parse: what the event delivers, whether it ends the choice, whether it is an error.
+    fn measure(&mut self, data: &[u8]) {
+        if data.starts_with(b"{\"error\"") || data.starts_with(b"{ \"error\"") {
+            self.errored = true;
+            return;
+        }
+        let content = content_bytes(data);
+        if content > 0 {
+            self.delivered_tokens += content.div_ceil(4);
+        } else if memmem::find(data, b"\"tool_calls\"").is_some() {
+            self.delivered_tokens += 1;
+        }
+        if !self.finished && value_of(data, b"\"finish_reason\"").is_some_and(|value| value.first() == Some(&b'"')) {
+            self.finished = true;
+        }
+    }
+
+    fn take_usage(&mut self, data: &[u8]) -> bool {
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return false };
+        let read = chunk.usage.and_then(|raw| read_usage(raw.get().as_bytes()));
+        // Some providers repeat a running count: the last one holds.
+        self.usage = read.or(self.usage);
+        self.hide_usage && read.is_some() && is_empty_list(chunk.choices)
+    }
+
+    fn is_hidden(&self, event: &[u8]) -> bool {
+        let Some(data) = sse::data(event).filter(|data| usage_object(data)) else { return false };
+        self.hide_usage && serde_json::from_slice::<Chunk<'_>>(data).is_ok_and(|chunk| is_empty_list(chunk.choices))
+    }
+}
+
+fn is_empty_list(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|raw| raw.get().bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]"))
+}
+
+/// What stands behind `"name":`, blanks skipped.
+fn value_of<'a>(data: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let after = data[memmem::find(data, name)? + name.len()..].trim_ascii_start();
+    Some(after.strip_prefix(b":")?.trim_ascii_start())
+}
+
+fn usage_object(data: &[u8]) -> bool {
+    value_of(data, b"\"usage\"").is_some_and(|value| value.first() == Some(&b'{'))
+}
+
+/// Bytes of the first text in the event, `content` or `reasoning_content`, still escaped.
+fn content_bytes(data: &[u8]) -> u64 {
+    let Some(text) = value_of(data, b"content\"").and_then(|value| value.strip_prefix(b"\"")) else { return 0 };
+    let mut at = 0;
+    while let Some(quote) = memchr(b'"', &text[at..]) {
+        at += quote;
+        let backslashes = text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if backslashes % 2 == 0 {
+            return at as u64;
+        }
+        at += 1;
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLE: &str = "data: {\"id\":\"c1\",\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"usage\":null}\n\n";
+    const TEXT: &str =
+        "data: {\"id\":\"c1\",\"choices\":[{\"delta\":{\"content\":\"Hello \\\"you\\\"\"},\"finish_reason\":null}],\"usage\":null}\n\n";
+    const STOP: &str = "data: {\"id\":\"c1\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
+    const USAGE: &str = "data: {\"id\":\"c1\",\"choices\": [ ],\"usage\": {\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    fn run(hide: bool, text: &str, step: usize) -> (String, StreamScan) {
+        let mut scan = StreamScan::new(hide);
+        let mut out = String::new();
+        for piece in text.as_bytes().chunks(step) {
+            out.push_str(std::str::from_utf8(&scan.pass(Bytes::copy_from_slice(piece)).unwrap()).unwrap());
+        }
+        (out, scan)
+    }
+
+    #[test]
+    fn hides_only_the_usage_chunk_it_asked_for_however_it_is_cut() {
+        let all = [ROLE, TEXT, STOP, USAGE, DONE].concat();
+        for step in [1, 7, 64, 10_000] {
+            let (out, mut scan) = run(true, &all, step);
+            assert_eq!(out, [ROLE, TEXT, STOP, DONE].concat());
+            assert_eq!(scan.usage.map(|usage| (usage.input_uncached, usage.output_text)), Some((3, 2)));
+            assert_eq!((scan.end(), scan.id.as_deref()), (StreamEnd::Complete, Some("c1")));
+            assert_eq!(run(false, &all, step).0, all);
+        }
+    }
+
+    #[test]
+    fn tells_complete_from_cut_from_error() {
+        assert_eq!(run(true, &[ROLE, TEXT].concat(), 50).1.end(), StreamEnd::Cut);
+        assert_eq!(run(true, &[ROLE, TEXT, STOP].concat(), 50).1.end(), StreamEnd::Complete);
+        let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
+        assert_eq!(run(true, &[ROLE, error].concat(), 50).1.end(), StreamEnd::ErrorEvent);
+        assert_eq!(run(true, &[ROLE, TEXT, "data: {\"id\":\"c1\",\"cho"].concat(), 50).1.end(), StreamEnd::Cut);
+    }
+
+    #[test]
+    fn measures_what_was_delivered() {
+        assert_eq!(run(true, ROLE, 500).1.delivered_tokens, 0);
+        assert_eq!(run(true, TEXT, 500).1.delivered_tokens, 4);
+    }
+}
