@@ -5,3 +5,4 @@ pub mod identity;
 pub mod ledger;
 pub mod provider;
 pub mod routing;
+pub mod usage;

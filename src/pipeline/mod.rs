@@ -1,1 +1,106 @@
-//! Floor 3: the one request path, one file a step.
+//! Floor 3: the one request path, one file a step. Read `Pipeline::run`: it is the table of contents.
+//!
+//! Every exit reaches settlement and the record. From the reserve on the call runs in a task of its own, which owns the
+//! order: a client that leaves takes nothing with it.
+
+mod authenticate;
+mod call;
+mod context;
+mod execute;
+mod gate;
+mod guard;
+mod in_flight;
+mod recall;
+mod record;
+mod relay;
+mod reserve;
+mod resolve;
+mod route;
+mod settle;
+
+pub use call::{Call, Credential, Reply, ReplyBody};
+pub use guard::Guardrail;
+pub use in_flight::InFlight;
+pub use recall::ResponseCache;
+pub use relay::Relay;
+
+use crate::base::{Clock, Error, ErrorKind, Ratio, Result};
+use crate::domain::catalog::Catalog;
+use crate::domain::identity::KeyRing;
+use crate::domain::ledger::Ledger;
+use crate::domain::usage::Recorder;
+use arc_swap::ArcSwap;
+use context::Context;
+use execute::Executed;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a call needs of the configuration. A call keeps the one it began with to its end.
+pub struct Snapshot {
+    pub catalog: Catalog,
+    /// The platform's share on top of the provider's cost.
+    pub fee: Ratio,
+    pub hold_timeout: Duration,
+    /// No call is served.
+    pub kill_switch: bool,
+    /// Nobody needs a key (loopback only).
+    pub open: bool,
+    pub guardrails: Vec<Arc<dyn Guardrail>>,
+}
+
+/// The path, with what every call shares.
+pub struct Pipeline {
+    pub clock: Clock,
+    pub snapshot: ArcSwap<Snapshot>,
+    pub keys: ArcSwap<KeyRing>,
+    /// `None`: a pure proxy that books nothing.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    pub cache: Option<Arc<dyn ResponseCache>>,
+    pub recorder: Arc<dyn Recorder>,
+    pub in_flight: InFlight,
+}
+
+impl Pipeline {
+    /// One request, from the door to the ledger. Every operation, every dialect and all doors come through here.
+    pub async fn run(self: &Arc<Self>, call: Call) -> Reply {
+        let mut cx = Context::begin(Arc::clone(self), call);
+        if let Err(error) = self.admit(&mut cx) {
+            return cx.refuse(error);
+        }
+        if let Some(reply) = self.recall(&cx) {
+            return reply;
+        }
+        if let Err(error) = self.route(&mut cx) {
+            return cx.refuse(error);
+        }
+        // Not awaited in place: dropping this future (the client left) must not drop the exchange with the provider.
+        match tokio::spawn(serve(cx)).await {
+            Ok(reply) => reply,
+            Err(panic) => {
+                tracing::error!(%panic, "a request's task ended by panic; its order was settled on the way");
+                Reply::error(&Error::new(ErrorKind::Internal, "the gateway failed on this request"))
+            }
+        }
+    }
+
+    fn admit(&self, cx: &mut Context) -> Result<()> {
+        self.authenticate(cx)?;
+        self.resolve(cx)?;
+        self.guard(cx)?;
+        self.gate(cx)
+    }
+}
+
+/// From the reserve on.
+async fn serve(cx: Context) -> Reply {
+    let mut order = match reserve::reserve(cx).await {
+        Ok(order) => order,
+        Err((cx, error)) => return cx.refuse(error),
+    };
+    match execute::execute(&mut order).await {
+        Executed::Whole(whole) => order.deliver(whole).await,
+        Executed::Stream(stream) => order.relay(stream),
+        Executed::Rejected(rejected) => order.reject(rejected).await,
+        Executed::Failed(error) => order.fail(error).await,
+    }
+}

@@ -39,6 +39,10 @@ impl UserPath {
         &*self.0 == "/" || other.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -44,6 +44,8 @@ pub enum FaultKind {
     Broken,
     /// No head, or no further piece, within the time allowed.
     Timeout,
+    /// A reply that is not of the provider's dialect.
+    Garbage,
     /// No credential is usable at the moment (all are cooling down).
     NoCredential,
 }
@@ -64,7 +66,7 @@ impl ProviderFault {
     pub const fn may_have_billed(&self) -> bool {
         match self.kind {
             FaultKind::Connect | FaultKind::NoCredential => false,
-            FaultKind::Broken | FaultKind::Timeout => true,
+            FaultKind::Broken | FaultKind::Timeout | FaultKind::Garbage => true,
         }
     }
 
@@ -74,6 +76,9 @@ impl ProviderFault {
             FaultKind::Connect => (ErrorKind::ProviderUnreachable, format!("provider '{provider}' cannot be reached")),
             FaultKind::Broken => (ErrorKind::ProviderUnreachable, format!("provider '{provider}' broke the connection before replying")),
             FaultKind::Timeout => (ErrorKind::ProviderTimeout, format!("provider '{provider}' did not reply in time")),
+            FaultKind::Garbage => {
+                (ErrorKind::ProviderInvalidReply, format!("provider '{provider}' sent something that is not a reply of its API"))
+            }
             FaultKind::NoCredential => {
                 (ErrorKind::ProviderRateLimited, format!("every API key of provider '{provider}' is cooling down after a refusal"))
             }

@@ -23,6 +23,7 @@ pub struct ReplyFacts {
 impl ReplyFacts {
     /// `None`: not a JSON object, so not a reply of this dialect.
     pub fn read(body: &[u8]) -> Option<Self> {
+        body.trim_ascii_start().first().filter(|byte| **byte == b'{')?;
         let members: Members<'_> = serde_json::from_slice(body).ok()?;
         Some(Self { id: members.id.map(Cow::into_owned), usage: members.usage.and_then(|raw| read_usage(raw.get().as_bytes())) })
     }

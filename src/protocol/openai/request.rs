@@ -78,6 +78,10 @@ impl RequestFacts {
     /// Reads a body. The whole of it must be valid JSON: what is forwarded is never nonsense.
     pub fn read(operation: Operation, body: &[u8]) -> Result<Self> {
         let members: Members<'_> = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+        // A list would be read as the members in order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::new(ErrorKind::InvalidJson, "the body is not a JSON object but a list"));
+        }
         let model_raw = members.model.ok_or_else(|| missing("model"))?;
         let model: String = typed(Some(model_raw), "model", "a string")?.ok_or_else(|| missing("model"))?;
         if model.is_empty() {

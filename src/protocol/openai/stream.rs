@@ -76,6 +76,16 @@ impl StreamScan {
         Some(kept.freeze())
     }
 
+    /// The provider reported an error in the stream.
+    pub fn errored(&self) -> bool {
+        self.errored
+    }
+
+    /// The end mark has come.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// How the stream stands, once its bytes have run out.
     pub fn end(&mut self) -> StreamEnd {
         let rest = self.splitter.rest();

@@ -1,0 +1,60 @@
+//! Owns: what comes into the path and what goes out of it. The doors speak HTTP; the path does not.
+
+use super::Relay;
+use crate::base::{Error, Secret};
+use crate::protocol::Operation;
+use crate::protocol::openai::error_envelope;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the caller says who it is.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    None,
+    Key(Secret),
+    /// The process itself, through the in-process door.
+    Trusted,
+}
+
+/// One request, as a door hands it over.
+#[derive(Debug)]
+pub struct Call {
+    pub operation: Operation,
+    pub request_id: Arc<str>,
+    pub credential: Credential,
+    /// The mode asked for by header, not yet checked.
+    pub mode: Option<String>,
+    pub body: Bytes,
+}
+
+/// One answer.
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: ReplyBody,
+}
+
+pub enum ReplyBody {
+    Whole(Bytes),
+    Stream(Box<Relay>),
+}
+
+impl Reply {
+    /// An error in the caller's dialect.
+    pub fn error(error: &Error) -> Self {
+        let mut headers = HeaderMap::with_capacity(6);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(span) = error.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds(span)));
+        }
+        Self { status: error.kind.status(), headers, body: ReplyBody::Whole(error_envelope(error).into()) }
+    }
+}
+
+/// Whole seconds, rounded up: a client that waits that long is not too early.
+fn seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}

@@ -1,0 +1,316 @@
+//! Step 8: attempts, with failover until the first byte. Each candidate is tried once in order; further rounds follow a
+//! pause. What fails for the caller's own fault is never repeated.
+
+use super::reserve::OpenOrder;
+use crate::base::{Error, ErrorKind};
+use crate::domain::catalog::Endpoint;
+use crate::domain::ledger::{Attempt, AttemptOutcome, Command};
+use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
+use crate::domain::routing::{Permit, Verdict};
+use crate::protocol::openai::{ReplyFacts, StreamScan};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// A whole reply larger than this is not one.
+const MAX_REPLY_BYTES: usize = 64 << 20;
+/// However many candidates and retries: one call is not sent more often than this.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// How the attempts ended.
+pub(super) enum Executed {
+    Whole(Whole),
+    Stream(Started),
+    /// The provider's own error reply, for the caller to see as it is.
+    Rejected(Rejected),
+    Failed(Error),
+}
+
+pub(super) struct Whole {
+    pub(super) content_type: HeaderValue,
+    pub(super) body: Bytes,
+    pub(super) facts: ReplyFacts,
+}
+
+/// A stream whose first piece is here.
+pub(super) struct Started {
+    pub(super) content_type: HeaderValue,
+    pub(super) first: Bytes,
+    pub(super) body: ProviderBody,
+    pub(super) scan: StreamScan,
+}
+
+pub(super) struct Rejected {
+    pub(super) status: u16,
+    pub(super) content_type: HeaderValue,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+/// One attempt that did not serve.
+struct Missed {
+    ended: Executed,
+    next: Next,
+}
+
+/// What may follow a miss.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The caller's own fault: the answer stands.
+    Stop,
+    /// Another credential of the same provider is ready: again at once.
+    Again,
+    /// Another endpoint, or this one after a pause of at least so long.
+    Elsewhere(Option<Duration>),
+}
+
+pub(super) async fn execute(order: &mut OpenOrder) -> Executed {
+    let plan = order.cx.plan.clone();
+    let rounds = plan.iter().map(|endpoint| endpoint.retry.max_retries).min().unwrap_or(0);
+    let mut last = None;
+    for round in 0..=rounds {
+        let mut pause: Option<Duration> = None;
+        for endpoint in &plan {
+            loop {
+                if order.attempts.len() >= MAX_ATTEMPTS as usize {
+                    return last.unwrap_or_else(|| Executed::Failed(none_left()));
+                }
+                let Ok(permit) = endpoint.health.admit() else { break };
+                match attempt(order, endpoint, permit).await {
+                    Ok(served) => return served,
+                    Err(missed) => {
+                        let next = missed.next;
+                        last = Some(missed.ended);
+                        match next {
+                            Next::Stop => return last.unwrap_or_else(|| Executed::Failed(none_left())),
+                            Next::Again => {}
+                            Next::Elsewhere(wait) => {
+                                pause = pause.max(wait);
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let policy = order.endpoint.as_ref().map(|endpoint| endpoint.retry).unwrap_or_default();
+        if round == rounds
+            || pause.is_some_and(|pause| pause > policy.max_backoff)
+            || plan.iter().all(|endpoint| !endpoint.health.wait().is_zero())
+        {
+            break;
+        }
+        tokio::time::sleep(policy.backoff(round + 1, fastrand::f64()).max(pause.unwrap_or_default())).await;
+    }
+    last.unwrap_or_else(|| Executed::Failed(none_left()))
+}
+
+fn none_left() -> Error {
+    Error::new(ErrorKind::CircuitOpen, "the provider is failing and rests for a while: the circuit breaker is open")
+        .with_retry_after(Duration::from_secs(1))
+}
+
+/// One try: noted, sent, judged.
+async fn attempt(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit) -> Result<Executed, Missed> {
+    let began = Instant::now();
+    order.endpoint = Some(Arc::clone(endpoint));
+    order.begin_attempt(endpoint).await?;
+    let ask_usage = order.facts.stream && !endpoint.family.has(Quirk::NoStreamOptions);
+    let call = ProviderCall {
+        operation: order.cx.call.operation,
+        body: order.facts.splice(&order.cx.call.body, &endpoint.model, ask_usage),
+        request_id: Arc::clone(&order.cx.call.request_id),
+        head_timeout: endpoint.retry.head_timeout,
+        idle_timeout: endpoint.retry.idle_timeout,
+    };
+    let hide_usage = ask_usage && !order.facts.wants_usage;
+    let received = match endpoint.provider.call(call).await {
+        Ok(reply) if (200..300).contains(&reply.status) => {
+            let status = reply.status;
+            receive(reply, order.facts.stream, hide_usage).await.map(|served| (status, served)).map_err(|fault| (Some(status), fault))
+        }
+        Ok(reply) => return Err(reject(order, endpoint, permit, reply).await),
+        Err(fault) => Err((None, fault)),
+    };
+    match received {
+        Ok((status, served)) => {
+            let first_byte = began.elapsed();
+            permit.judge(Verdict::Served { first_byte });
+            order.first_byte = Some(order.cx.began.elapsed());
+            order.end_attempt(AttemptOutcome::Served, Some(status), true);
+            Ok(served)
+        }
+        Err((status, fault)) => Err(fail(order, endpoint, permit, status, &fault)),
+    }
+}
+
+impl OpenOrder {
+    /// Attempt 1 was noted by the reserve; every further one is made durable before it is sent.
+    async fn begin_attempt(&mut self, endpoint: &Arc<Endpoint>) -> Result<(), Missed> {
+        let now = self.cx.pipeline.clock.now();
+        let attempt = Attempt {
+            n: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1),
+            endpoint: Arc::clone(&endpoint.id),
+            outcome: AttemptOutcome::Dispatched,
+            status: None,
+            started_at_ms: now.0,
+            first_byte_at_ms: None,
+            ended_at_ms: now.0,
+        };
+        self.attempts.push(attempt.clone());
+        let Some(ledger) = self.cx.pipeline.ledger.as_ref().filter(|_| attempt.n > 1) else { return Ok(()) };
+        match ledger.submit(Command::Dispatch { order: self.cx.order, attempt }).wait().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.attempts.pop();
+                Err(Missed { ended: Executed::Failed(error), next: Next::Stop })
+            }
+        }
+    }
+
+    fn end_attempt(&mut self, outcome: AttemptOutcome, status: Option<u16>, first_byte: bool) {
+        let now = self.cx.pipeline.clock.now().0;
+        if let Some(attempt) = self.attempts.last_mut() {
+            (attempt.outcome, attempt.status, attempt.ended_at_ms) = (outcome, status, now);
+            attempt.first_byte_at_ms = first_byte.then_some(now);
+        }
+    }
+}
+
+/// A success: the whole of it, or a stream up to its first piece (until then another endpoint may still serve).
+async fn receive(reply: ProviderReply, stream: bool, hide_usage: bool) -> Result<Executed, ProviderFault> {
+    let content_type = reply.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
+    if stream && content_type.as_bytes().starts_with(b"text/event-stream") {
+        return start(content_type, reply.body, StreamScan::new(hide_usage)).await;
+    }
+    let body = whole(reply.body).await?;
+    match ReplyFacts::read(&body) {
+        Some(facts) => Ok(Executed::Whole(Whole { content_type, body, facts })),
+        None => Err(garbage("the body is not a JSON object")),
+    }
+}
+
+async fn start(content_type: HeaderValue, mut body: ProviderBody, mut scan: StreamScan) -> Result<Executed, ProviderFault> {
+    loop {
+        let Some(frame) = body.frame().await else { return Err(garbage("the stream ended before its first event")) };
+        let Ok(piece) = frame?.into_data() else { continue };
+        let first = scan.pass(piece).ok_or_else(|| garbage("the stream's first event is too large"))?;
+        if first.is_empty() {
+            continue;
+        }
+        if scan.errored() {
+            return Err(garbage("the stream began with an error event"));
+        }
+        return Ok(Executed::Stream(Started { content_type, first, body, scan }));
+    }
+}
+
+fn garbage(detail: &str) -> ProviderFault {
+    ProviderFault::new(FaultKind::Garbage, detail)
+}
+
+async fn whole(mut body: ProviderBody) -> Result<Bytes, ProviderFault> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&piece);
+        if all.len() > MAX_REPLY_BYTES {
+            return Err(garbage("the reply is larger than 64 MiB"));
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// No usable reply.
+fn fail(order: &mut OpenOrder, endpoint: &Endpoint, permit: Permit, status: Option<u16>, fault: &ProviderFault) -> Missed {
+    let outcome = match fault.kind {
+        FaultKind::Connect | FaultKind::NoCredential => AttemptOutcome::Unreachable,
+        FaultKind::Broken | FaultKind::Garbage => AttemptOutcome::Broken,
+        FaultKind::Timeout => AttemptOutcome::Timeout,
+    };
+    order.end_attempt(outcome, status, false);
+    permit.judge(Verdict::Failed);
+    tracing::warn!(request_id = &*order.cx.call.request_id, endpoint = &*endpoint.id, %fault, "attempt failed");
+    Missed { ended: Executed::Failed(fault.to_error(&endpoint.provider_name)), next: Next::Elsewhere(None) }
+}
+
+/// An error status: whose fault, and what may follow.
+async fn reject(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit, reply: ProviderReply) -> Missed {
+    let status = reply.status;
+    let retry_after = retry_after(&reply.headers);
+    let content_type = reply.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
+    // The connection may break in the middle of an error page; its status has said enough.
+    let body = whole(reply.body).await.unwrap_or_default();
+    order.end_attempt(AttemptOutcome::Rejected, Some(status), false);
+    let again = matches!(status, 401 | 403 | 429) && endpoint.provider.has_ready_credential();
+    let (verdict, next) = match status {
+        _ if again => (Verdict::Unrelated, Next::Again),
+        429 => (throttled(retry_after), Next::Elsewhere(retry_after)),
+        401 | 403 | 408 | 500.. => (Verdict::Failed, Next::Elsewhere(retry_after)),
+        404 => (Verdict::Unrelated, Next::Elsewhere(Some(Duration::MAX))),
+        _ => (Verdict::Unrelated, Next::Stop),
+    };
+    permit.judge(verdict);
+    tracing::warn!(request_id = &*order.cx.call.request_id, endpoint = &*endpoint.id, status, "attempt rejected");
+    let ended = match status {
+        // It is the gateway's credential that was refused, not the caller's.
+        401 | 403 => Executed::Failed(Error::new(
+            ErrorKind::ProviderRejected,
+            format!(
+                "provider '{}' refused the gateway's credential (status {status}); an operator must check its API key",
+                endpoint.provider_name
+            ),
+        )),
+        _ => Executed::Rejected(Rejected { status, content_type, retry_after, body }),
+    };
+    Missed { ended, next }
+}
+
+/// A provider that names a pause gets it; without one the breaker counts an ordinary failure.
+fn throttled(retry_after: Option<Duration>) -> Verdict {
+    retry_after.map_or(Verdict::Failed, |pause| Verdict::Throttled { pause })
+}
+
+/// Retry-After in seconds or as a date, or its finer `retry-after-ms`.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    const MILLIS: HeaderName = HeaderName::from_static("retry-after-ms");
+    if let Some(ms) = headers.get(MILLIS).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
+        return Some(Duration::from_millis(ms));
+    }
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form_of_retry_after() {
+        let of = |name: &'static str, value: &str| {
+            retry_after(&HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())]))
+        };
+        assert_eq!(of("retry-after", "2"), Some(Duration::from_secs(2)));
+        assert_eq!(of("retry-after", "0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(of("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
+        assert_eq!(of("retry-after", "soon"), None);
+        assert_eq!(of("retry-after", "-1"), None);
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        assert!(of("retry-after", &date).is_some_and(|span| span > Duration::from_secs(80)));
+    }
+}

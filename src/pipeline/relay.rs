@@ -1,0 +1,162 @@
+//! Step 8b: a stream on its way to the caller. Bytes pass as they come; usage and end marks are read in passing. The relay
+//! owns the order: it settles when the stream ends, or when its reader leaves.
+
+use super::execute::Started;
+use super::reserve::OpenOrder;
+use super::settle::Ending;
+use crate::base::{Error, ErrorKind};
+use crate::domain::ledger::AttemptOutcome;
+use crate::domain::provider::{Disconnect, ProviderBody, ProviderFault};
+use crate::protocol::openai::{StreamEnd, StreamScan, error_envelope};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::runtime::Handle;
+
+/// A streamed reply body.
+pub struct Relay {
+    /// `None` once the stream has ended.
+    live: Option<Live>,
+    /// A last event of the gateway's own.
+    farewell: Option<Bytes>,
+    /// Where to read on when the reader leaves: the drop may happen on any thread.
+    runtime: Handle,
+}
+
+struct Live {
+    order: OpenOrder,
+    upstream: ProviderBody,
+    scan: StreamScan,
+    first: Option<Bytes>,
+}
+
+impl Relay {
+    pub(super) fn new(order: OpenOrder, started: Started) -> Self {
+        let live = Live { order, upstream: started.body, scan: started.scan, first: Some(started.first) };
+        Self { live: Some(live), farewell: None, runtime: Handle::current() }
+    }
+
+    /// The upstream's bytes have run out, well or badly. What the caller still has to be told comes back.
+    fn finish(&mut self, fault: Option<&ProviderFault>) {
+        let Some(mut live) = self.live.take() else { return };
+        let end = live.scan.end();
+        let provider = live.order.endpoint.as_ref().map_or_else(|| "".into(), |endpoint| Arc::clone(&endpoint.provider_name));
+        match end {
+            StreamEnd::Complete => {}
+            StreamEnd::ErrorEvent | StreamEnd::Cut => {
+                if let Some(attempt) = live.order.attempts.last_mut() {
+                    attempt.outcome = AttemptOutcome::Broken;
+                }
+            }
+        }
+        if end == StreamEnd::Cut {
+            let error = Error::new(
+                ErrorKind::StreamCut,
+                format!("provider '{provider}' ended the stream before it was complete; what arrived is charged, the rest is not"),
+            );
+            tracing::warn!(order = %live.order.cx.order, cause = fault.map(ToString::to_string), "stream cut by the provider");
+            self.farewell = Some([b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
+        }
+        live.settle(end);
+    }
+}
+
+impl Live {
+    /// Settles on what was read. A stream cut before anything useful came costs the user nothing.
+    fn settle(mut self, end: StreamEnd) {
+        let (finish, error) = match end {
+            StreamEnd::Complete => ("complete", None),
+            StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
+            StreamEnd::Cut => ("provider_cut", Some(ErrorKind::StreamCut)),
+        };
+        let undelivered = end != StreamEnd::Complete && self.scan.delivered_tokens == 0 && self.scan.usage.is_none();
+        drop(self.close(finish, error, undelivered));
+    }
+
+    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, undelivered: bool) -> Option<crate::domain::ledger::Ticket> {
+        if let Some(attempt) = self.order.attempts.last_mut() {
+            attempt.ended_at_ms = self.order.cx.pipeline.clock.now().0;
+        }
+        self.order.close(Ending {
+            usage: self.scan.usage,
+            delivered: self.scan.delivered_tokens,
+            undelivered,
+            provider_request_id: self.scan.id.take().map(Arc::from),
+            finish,
+            status: 200,
+            error,
+        })
+    }
+
+    /// The reader has left and the provider bills to the end all the same: read on for the real usage.
+    async fn drain(mut self) {
+        let limit = self.order.cx.snapshot.hold_timeout;
+        let read_on = async {
+            while let Some(Ok(frame)) = self.upstream.frame().await {
+                if let Ok(piece) = frame.into_data()
+                    && self.scan.pass(piece).is_none()
+                {
+                    return;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(limit, read_on).await.is_ok();
+        drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, false));
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        loop {
+            let Some(live) = &mut this.live else {
+                return Poll::Ready(this.farewell.take().map(|event| Ok(Frame::data(event))));
+            };
+            if let Some(first) = live.first.take() {
+                return Poll::Ready(Some(Ok(Frame::data(first))));
+            }
+            match live.upstream.as_mut().poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => this.finish(None),
+                Poll::Ready(Some(Err(fault))) => this.finish(Some(&fault)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    match live.scan.pass(piece) {
+                        None => this.finish(None),
+                        Some(whole) if whole.is_empty() => {}
+                        Some(whole) => return Poll::Ready(Some(Ok(Frame::data(whole)))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.live.is_none() && self.farewell.is_none()
+    }
+}
+
+impl Drop for Relay {
+    /// The reader has left before the end.
+    fn drop(&mut self) {
+        let Some(mut live) = self.live.take() else { return };
+        if live.scan.is_done() {
+            // Everything had come; only the end of the transfer was not awaited.
+            return live.settle(StreamEnd::Complete);
+        }
+        if let Some(attempt) = live.order.attempts.last_mut() {
+            attempt.outcome = AttemptOutcome::Abandoned;
+        }
+        match live.order.endpoint.as_ref().map(|endpoint| endpoint.family.disconnect) {
+            Some(Disconnect::Drain) => drop(self.runtime.spawn(live.drain())),
+            Some(Disconnect::Abort) | None => drop(live.close("client_left", None, false)),
+        }
+    }
+}

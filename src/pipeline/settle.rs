@@ -1,0 +1,235 @@
+//! Steps 9 and 10: finalize and release, one event: real usage becomes a charge, the rest of the hold goes back. However
+//! a call ends, it ends here, exactly once; a dropped order settles itself.
+
+use super::execute::{Rejected, Started, Whole};
+use super::relay::Relay;
+use super::reserve::{OpenOrder, estimated_input};
+use super::{Reply, ReplyBody};
+use crate::base::{Error, ErrorKind, Money};
+use crate::domain::catalog::{Meter, Usage};
+use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
+use crate::protocol::openai::ReadUsage;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+const ORDER: HeaderName = HeaderName::from_static("x-gotoai-order");
+const ENDPOINT: HeaderName = HeaderName::from_static("x-gotoai-endpoint");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-gotoai-attempts");
+const CHARGE: HeaderName = HeaderName::from_static("x-gotoai-charge");
+
+/// How a call ended, as money sees it.
+pub(super) struct Ending {
+    /// The provider's count, if it gave one.
+    pub(super) usage: Option<ReadUsage>,
+    /// Output tokens that reached the caller, estimated.
+    pub(super) delivered: u64,
+    /// Nothing useful reached the caller, though the provider may bill.
+    pub(super) undelivered: bool,
+    pub(super) provider_request_id: Option<Arc<str>>,
+    pub(super) finish: &'static str,
+    pub(super) status: u16,
+    pub(super) error: Option<ErrorKind>,
+}
+
+impl Ending {
+    /// An end without service.
+    fn unserved(status: u16, error: Option<ErrorKind>, finish: &'static str) -> Self {
+        Self { usage: None, delivered: 0, undelivered: true, provider_request_id: None, finish, status, error }
+    }
+}
+
+fn meters(read: &ReadUsage) -> Usage {
+    Usage::default()
+        .with(Meter::InputUncached, read.input_uncached)
+        .with(Meter::CacheRead, read.cache_read)
+        .with(Meter::CacheWrite, read.cache_write)
+        .with(Meter::AudioIn, read.audio_in)
+        .with(Meter::OutputText, read.output_text)
+        .with(Meter::OutputReasoning, read.output_reasoning)
+        .with(Meter::AudioOut, read.audio_out)
+        .with(Meter::Request, 1)
+}
+
+impl OpenOrder {
+    /// A whole reply: settled and durable before the caller sees it, so that the charge in its headers is a fact.
+    pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
+        let mut headers = self.receipt();
+        headers.insert(CONTENT_TYPE, whole.content_type);
+        let ending = Ending {
+            usage: whole.facts.usage,
+            delivered: whole.body.len() as u64 / 4,
+            undelivered: false,
+            provider_request_id: whole.facts.id.map(Arc::from),
+            finish: "complete",
+            status: 200,
+            error: None,
+        };
+        if let Some(ticket) = self.close(ending) {
+            match ticket.wait().await {
+                Ok(LedgerReply::Settled { charge: Some(charge), .. }) => drop(headers.insert(CHARGE, charge_value(charge))),
+                Ok(
+                    LedgerReply::Settled { charge: None, .. }
+                    | LedgerReply::Done { .. }
+                    | LedgerReply::Held { .. }
+                    | LedgerReply::Refused(_),
+                ) => {}
+                // The caller's answer was paid for; the ledger keeps trying to book it.
+                Err(error) => tracing::error!(order = %self.cx.order, %error, "settlement is not durable yet"),
+            }
+        }
+        Reply { status: 200, headers, body: ReplyBody::Whole(whole.body) }
+    }
+
+    /// A stream: it settles when its last byte has passed, or when its reader has left.
+    pub(super) fn relay(self, started: Started) -> Reply {
+        let mut headers = self.receipt();
+        headers.insert(CONTENT_TYPE, started.content_type.clone());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Reply { status: 200, headers, body: ReplyBody::Stream(Box::new(Relay::new(self, started))) }
+    }
+
+    /// The provider's error goes to the caller as it is.
+    pub(super) async fn reject(mut self, rejected: Rejected) -> Reply {
+        let mut headers = self.receipt();
+        headers.insert(CONTENT_TYPE, rejected.content_type);
+        if let Some(span) = rejected.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));
+        }
+        let kind = if rejected.status == 429 { ErrorKind::ProviderRateLimited } else { ErrorKind::ProviderRejected };
+        self.close_and_wait(Ending::unserved(rejected.status, Some(kind), "rejected")).await;
+        let (status, body) = if rejected.body.trim_ascii().first() == Some(&b'{') {
+            (rejected.status, rejected.body)
+        } else {
+            let provider = self.endpoint.as_ref().map_or("", |endpoint| &endpoint.provider_name);
+            let error = Error::new(kind, format!("provider '{provider}' answered with status {} and no explanation", rejected.status));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            (rejected.status, Bytes::from(crate::protocol::openai::error_envelope(&error)))
+        };
+        Reply { status, headers, body: ReplyBody::Whole(body) }
+    }
+
+    /// No endpoint answered.
+    pub(super) async fn fail(mut self, error: Error) -> Reply {
+        let receipt = self.receipt();
+        self.close_and_wait(Ending::unserved(error.kind.status(), Some(error.kind), "failed")).await;
+        let mut reply = Reply::error(&error);
+        reply.headers.extend(receipt);
+        reply
+    }
+
+    async fn close_and_wait(&mut self, ending: Ending) {
+        if let Some(ticket) = self.close(ending)
+            && let Err(error) = ticket.wait().await
+        {
+            tracing::error!(order = %self.cx.order, %error, "the hold is not released yet");
+        }
+    }
+
+    fn receipt(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(8);
+        if let Ok(order) = HeaderValue::try_from(self.cx.order.to_string()) {
+            headers.insert(ORDER, order);
+        }
+        if let Some(Ok(endpoint)) = self.endpoint.as_ref().map(|endpoint| HeaderValue::from_str(&endpoint.id)) {
+            headers.insert(ENDPOINT, endpoint);
+        }
+        headers.insert(ATTEMPTS, HeaderValue::from(self.attempts.len()));
+        headers
+    }
+
+    /// Settles: computes the amounts, sends the one command, makes the record. Only the first call does anything.
+    pub(super) fn close(&mut self, ending: Ending) -> Option<Ticket> {
+        if std::mem::replace(&mut self.settled, true) {
+            return None;
+        }
+        let (usage, usage_source) = self.usage(&ending);
+        let amounts = self.amounts(&usage, usage_source, ending.undelivered);
+        self.write_record(&ending, usage, amounts);
+        let ledger = self.cx.pipeline.ledger.as_ref()?;
+        let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
+        Some(ledger.submit(Command::Settle(Box::new(Settle {
+            order: self.cx.order,
+            endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
+            provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
+            price: served.and_then(|endpoint| endpoint.pinned.clone()),
+            usage,
+            usage_source,
+            amounts,
+            undelivered: ending.undelivered,
+            attempts: std::mem::take(&mut self.attempts),
+            provider_request_id: ending.provider_request_id,
+            finish: ending.finish,
+        }))))
+    }
+
+    /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
+    fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
+        if let Some(read) = &ending.usage {
+            return (meters(read), if read.consistent { UsageSource::Provider } else { UsageSource::Estimated });
+        }
+        let last = self.attempts.last().map(|attempt| attempt.outcome);
+        let billable = match last {
+            None | Some(AttemptOutcome::Rejected | AttemptOutcome::Unreachable) => false,
+            Some(
+                AttemptOutcome::Dispatched
+                | AttemptOutcome::Served
+                | AttemptOutcome::Timeout
+                | AttemptOutcome::Broken
+                | AttemptOutcome::Abandoned,
+            ) => true,
+        };
+        if !billable {
+            return (Usage::default(), UsageSource::None);
+        }
+        let usage = Usage::default()
+            .with(Meter::InputUncached, estimated_input(&self.facts))
+            .with(Meter::OutputText, ending.delivered)
+            .with(Meter::Request, 1);
+        (usage, UsageSource::Estimated)
+    }
+
+    fn amounts(&self, usage: &Usage, source: UsageSource, undelivered: bool) -> Option<Amounts> {
+        if source == UsageSource::None {
+            return Some(Amounts::ZERO);
+        }
+        let sheet = self.endpoint.as_ref()?.price.as_ref()?;
+        match settle_amounts(usage, sheet, self.cx.snapshot.fee) {
+            Ok(amounts) => Some(if undelivered { amounts.without_charge() } else { amounts }),
+            Err(error) => {
+                tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
+                None
+            }
+        }
+    }
+
+    fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
+        let mut record = self.cx.record();
+        record.order = Some(self.cx.order);
+        record.model = Some(self.facts.model.as_str().into());
+        record.stream = self.facts.stream;
+        record.endpoint.clone_from(&self.endpoint);
+        record.status = ending.status;
+        record.error = ending.error;
+        record.attempts = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        record.usage = usage;
+        record.charge = amounts.map(|amounts| amounts.charge);
+        record.finish = ending.finish;
+        record.first_byte = self.first_byte;
+        self.cx.pipeline.record(&record, None);
+    }
+}
+
+fn charge_value(charge: Money) -> HeaderValue {
+    HeaderValue::try_from(charge.to_string()).unwrap_or(HeaderValue::from_static("0.00"))
+}
+
+impl Drop for OpenOrder {
+    /// A panic, or a runtime that is shut down: the order ends all the same, on what is known.
+    fn drop(&mut self) {
+        if !self.settled {
+            drop(self.close(Ending::unserved(500, Some(ErrorKind::Internal), "dropped")));
+        }
+    }
+}
