@@ -1,1 +1,3 @@
 //! Floor 3: the outside world, one small adapter each. Never imports the pipeline, nor is imported by it.
+
+pub mod providers;
