@@ -1,3 +1,5 @@
 //! Floor 3: the outside world, one small adapter each. Never imports the pipeline, nor is imported by it.
 
+pub mod providers;
 pub mod stores;
+pub mod telemetry;

@@ -1,12 +1,25 @@
 //! What an operator can set: one struct a section, validated, with every default in one place.
 //! Refuses to know: where the values come from (`load`: file < environment).
 
+mod discover;
+mod environment;
+mod expand;
+mod file;
+mod layers;
 mod ledger;
+mod load;
+mod model;
 mod providers;
+mod reference;
+mod resilience;
+mod scalar;
 mod server;
+mod suggest;
+mod supply;
 
 pub use ledger::{Durability, LedgerSettings};
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
+pub use reference::{SettingRow, reference, supply_reference};
 pub use server::{AuthSettings, LogFormat, LogLevel, LogSettings, ServerSettings, StoreSettings, TlsSettings};
 
 use std::path::PathBuf;
