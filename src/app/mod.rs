@@ -1,3 +1,10 @@
 //! Floor 4: composition. The only place that knows everything below; knows no HTTP and no SQL.
 
+mod admin;
+mod gateway;
 pub mod settings;
+mod supply;
+mod tasks;
+
+pub use gateway::{Gateway, ModelView, Readiness};
+pub use supply::ProviderStatus;

@@ -1,0 +1,325 @@
+//! Owns: the gateway as one thing: opened from settings, closed in order; what the doors ask beside the path.
+//! Refuses to know: HTTP, SQL.
+
+use super::settings::{Durability, LogFormat, LogLevel, Settings};
+use super::supply::Supply;
+use super::tasks;
+use crate::adapters::providers::HttpClient;
+use crate::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use crate::adapters::telemetry::{self, Metrics, init_logs};
+use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret};
+use crate::domain::catalog::{Endpoint, PriceBook};
+use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
+use crate::domain::ledger::{Command, Ledger, OrderReceipt, Reply, WalletKind};
+use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// One model name as listed, with the endpoints behind it.
+pub struct ModelView {
+    pub id: String,
+    pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// Whether the gateway can serve, and if not, why.
+pub struct Readiness {
+    pub ready: bool,
+    pub checks: Vec<(&'static str, Result<(), String>)>,
+}
+
+/// A gateway: one store, one snapshot, one pipeline behind every door.
+pub struct Gateway {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) database: Database,
+    /// Present also when calls are not booked: what was booked before stays readable.
+    pub(super) ledger: Arc<SqliteLedger>,
+    pub(super) supply: Supply,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pipeline: Arc<Pipeline>,
+    runtime: Handle,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    notice: Mutex<Option<Secret>>,
+    closed: AtomicBool,
+}
+
+impl Gateway {
+    /// Opens the store, settles what a dead predecessor left, and starts the background tasks on `runtime`. `offline`: for
+    /// administration only; no recovery, no task, no provider is called. Blocks; not to be called on a runtime's thread.
+    pub fn open(settings: Settings, offline: bool, runtime: &Handle) -> Result<Arc<Self>> {
+        if !offline {
+            start_logs(&settings);
+        }
+        let clock = Clock::system();
+        let database = Database::open(&settings.store.database)?;
+        let (ledger, recovered) = SqliteLedger::open(&database, &clock, sync(settings.ledger.durability), !offline && settings.ledger.on)?;
+        if recovered > 0 {
+            tracing::warn!(orders = recovered, "settled what an earlier process had left open");
+        }
+        let ledger = Arc::new(ledger);
+        let book = match &settings.price_book {
+            Some(path) => Arc::new(read_book(path)?),
+            None => PriceBook::embedded(),
+        };
+        let supply = Supply::new(&settings, &HttpClient::new()?, book)?;
+        let metrics = Arc::new(Metrics::new());
+        let pipeline = Arc::new(Pipeline {
+            clock: clock.clone(),
+            snapshot: ArcSwap::from_pointee(snapshot(&settings, &supply)),
+            keys: ArcSwap::from_pointee(KeyRing::default()),
+            ledger: settings.ledger.on.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
+            cache: None,
+            recorder: Arc::clone(&metrics) as Arc<dyn crate::domain::usage::Recorder>,
+            in_flight: InFlight::default(),
+        });
+        let gateway = Arc::new(Self {
+            settings,
+            clock,
+            database,
+            ledger,
+            supply,
+            metrics,
+            pipeline,
+            runtime: runtime.clone(),
+            stop: watch::channel(false).0,
+            tasks: Mutex::default(),
+            notice: Mutex::default(),
+            closed: AtomicBool::new(false),
+        });
+        gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
+        gateway.load_lists()?;
+        if !offline {
+            gateway.ensure_platform_key()?;
+            *gateway.tasks.lock() = tasks::start(&gateway, runtime, &gateway.stop.subscribe());
+        }
+        gateway.reload_keys()?;
+        Ok(gateway)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        self.metrics.in_flight.set(i64::try_from(self.pipeline.in_flight.count()).unwrap_or(i64::MAX));
+        &self.metrics
+    }
+
+    /// The platform key, if this start made one. Shown once.
+    pub fn startup_notice(&self) -> Option<Secret> {
+        self.notice.lock().take()
+    }
+
+    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger. Idempotent.
+    pub async fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            let _ = task.await;
+        }
+        if !self.pipeline.in_flight.wait(self.settings.server.drain_timeout).await {
+            tracing::warn!(calls = self.pipeline.in_flight.count(), "closed with calls in flight; they are settled at the next start");
+        }
+        let ledger = Arc::clone(&self.ledger);
+        let _ = self.runtime.spawn_blocking(move || ledger.close()).await;
+    }
+
+    /// A wallet that pays after use, without limit, so that a first user needs no top-up.
+    fn ensure_wallet(&self, name: &str) -> Result<()> {
+        if self.ledger.wallet(name)?.is_some() {
+            return Ok(());
+        }
+        let command = Command::OpenWallet {
+            op: op_id(&["open_wallet", name]),
+            wallet: name.into(),
+            kind: WalletKind::Postpaid,
+            credit_limit: None,
+            actor: "start".into(),
+        };
+        match self.ledger.submit(command).wait_blocking()? {
+            Reply::Refused(refusal) => Err(refusal.to_error(name)),
+            Reply::Done { .. } | Reply::Held { .. } | Reply::Settled { .. } => Ok(()),
+        }
+    }
+
+    /// Never open by default: without a configured platform key, and without one made earlier, one is made now.
+    fn ensure_platform_key(&self) -> Result<()> {
+        let auth = &self.settings.auth;
+        if auth.master_key.is_some() || auth.insecure_no_auth {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if self.database.list_keys()?.iter().any(|key| key.scopes.has(Scope::Platform) && key.status(now) == "active") {
+            return Ok(());
+        }
+        let secret = VirtualKey::new_secret()?;
+        self.database.insert_key(&VirtualKey {
+            id: KeyId::new(),
+            name: "platform".to_owned(),
+            digest: VirtualKey::digest_of(secret.expose()),
+            hint: VirtualKey::hint_of(secret.expose()),
+            scopes: Scopes::all(),
+            models: Vec::new(),
+            user_path: UserPath::root(),
+            wallet: Principal::DEFAULT_WALLET.to_owned(),
+            mode: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+        })?;
+        *self.notice.lock() = Some(secret);
+        Ok(())
+    }
+
+    /// Model lists of an earlier run, to serve from until fresh ones come.
+    fn load_lists(&self) -> Result<()> {
+        for instance in &self.supply.instances {
+            if let Some((models, at)) = self.database.model_list(&instance.settings.name)? {
+                let mut status = self.supply.status.lock();
+                let entry = status.entry(instance.settings.name.clone()).or_default();
+                (entry.models, entry.fetched_at) = (Some(models), Some(at));
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Swaps in a catalog of what is known now. Calls under way keep theirs.
+    pub(super) fn publish(&self) {
+        self.pipeline.snapshot.store(Arc::new(snapshot(&self.settings, &self.supply)));
+    }
+
+    pub(super) fn reload_keys(&self) -> Result<()> {
+        let keys = self.database.list_keys()?;
+        self.pipeline.keys.store(Arc::new(KeyRing::new(&keys, self.settings.auth.master_key.as_ref())));
+        Ok(())
+    }
+
+    /// The caller behind a credential, for what is asked beside the path.
+    pub fn principal(&self, credential: &Credential) -> Result<Arc<Principal>> {
+        self.pipeline.principal(credential, self.settings.auth.insecure_no_auth)
+    }
+
+    /// The models this caller may use, by name: every endpoint under `provider/model`, and every alias.
+    pub fn models(&self, principal: &Principal) -> Vec<ModelView> {
+        let snapshot = self.pipeline.snapshot.load();
+        let allowed = |endpoint: &&Arc<Endpoint>| principal.may_use(&endpoint.model, &endpoint.id);
+        let mut views: Vec<ModelView> = snapshot
+            .catalog
+            .endpoints()
+            .into_iter()
+            .filter(allowed)
+            .map(|endpoint| ModelView { id: endpoint.id.to_string(), endpoints: vec![Arc::clone(endpoint)] })
+            .collect();
+        for alias in snapshot.catalog.aliases().keys() {
+            if let Ok(selection) = snapshot.catalog.resolve(alias) {
+                let endpoints: Vec<_> = selection.candidates.into_iter().filter(|endpoint| principal.may_use(alias, &endpoint.id)).collect();
+                if !endpoints.is_empty() {
+                    views.push(ModelView { id: alias.clone(), endpoints });
+                }
+            }
+        }
+        views.sort_by(|a, b| a.id.cmp(&b.id));
+        views
+    }
+
+    /// One model by any name a call may use.
+    pub fn model(&self, principal: &Principal, name: &str) -> Result<ModelView> {
+        let selection = self.pipeline.snapshot.load().catalog.resolve(name)?;
+        let endpoints: Vec<_> = selection
+            .candidates
+            .into_iter()
+            .filter(|endpoint| principal.may_use(name, &endpoint.id) || principal.may_use(&endpoint.model, &endpoint.id))
+            .collect();
+        if endpoints.is_empty() {
+            return Err(Error::new(ErrorKind::ModelDenied, format!("this API key may not use the model '{name}'")).with_param("model"));
+        }
+        Ok(ModelView { id: name.to_owned(), endpoints })
+    }
+
+    /// An order's receipt, for the key that made it, for administrators of its user path's tree, and for the platform.
+    /// Blocks on the store.
+    pub fn order(&self, principal: &Principal, id: OrderId) -> Result<OrderReceipt> {
+        let unknown = || Error::new(ErrorKind::NotFound, format!("there is no order '{id}'"));
+        let receipt = self.ledger.order(id)?.ok_or_else(unknown)?;
+        let own = principal.key_id.is_some_and(|key| receipt.reserve.key.as_deref() == Some(&*key.to_string()));
+        let below = UserPath::parse(&receipt.reserve.user_path).is_ok_and(|path| principal.user_path.contains(&path));
+        let administers = principal.scopes.has(Scope::OrgAdmin) && below && *receipt.wallet == *principal.wallet;
+        if own || administers || principal.scopes.has(Scope::Platform) { Ok(receipt) } else { Err(unknown()) }
+    }
+
+    /// Can calls be served? Blocks on the store.
+    pub fn readiness(&self) -> Readiness {
+        let store = self.database.control_version().map(drop).map_err(|error| error.message);
+        let closing = if self.closed.load(Ordering::Acquire) { Err("shutting down".to_owned()) } else { Ok(()) };
+        let providers = if self.supply.instances.is_empty() { Err("no provider is configured".to_owned()) } else { Ok(()) };
+        let ledger = if self.settings.ledger.on { self.ledger.health() } else { Ok(()) };
+        let checks = vec![("store", store), ("ledger", ledger), ("providers", providers), ("running", closing)];
+        Readiness { ready: checks.iter().all(|(_, outcome)| outcome.is_ok()), checks }
+    }
+
+    /// An administrative operation by name: a JSON object in, JSON out. Blocks on the store.
+    pub fn admin(&self, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+        super::admin::run(self, operation, arguments)
+    }
+}
+
+fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
+    Snapshot {
+        catalog: supply.catalog(),
+        fee: settings.ledger.fee,
+        hold_timeout: settings.ledger.hold_timeout,
+        kill_switch: settings.kill_switch,
+        open: settings.auth.insecure_no_auth,
+        guardrails: Vec::new(),
+    }
+}
+
+pub(super) fn read_book(path: &std::path::Path) -> Result<PriceBook> {
+    let wrong = |why: String| Error::new(ErrorKind::Configuration, format!("price book '{}': {why}", path.display()));
+    let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    PriceBook::parse(&json).map_err(wrong)
+}
+
+/// The id of a business fact: the same fact gives the same id, so that it counts once.
+pub(super) fn op_id(fact: &[&str]) -> OpId {
+    let digest = VirtualKey::digest_of(&fact.join("\u{1f}"));
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    OpId(id)
+}
+
+const fn sync(durability: Durability) -> Sync {
+    match durability {
+        Durability::Strict => Sync::Strict,
+        Durability::Hybrid => Sync::Hybrid,
+        Durability::Relaxed => Sync::Relaxed,
+    }
+}
+
+fn start_logs(settings: &Settings) {
+    let level = match settings.log.level {
+        LogLevel::Debug => telemetry::LogLevel::Debug,
+        LogLevel::Info => telemetry::LogLevel::Info,
+        LogLevel::Warn => telemetry::LogLevel::Warn,
+        LogLevel::Error => telemetry::LogLevel::Error,
+    };
+    let format = match settings.log.format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    init_logs(level, format);
+}

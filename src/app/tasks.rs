@@ -1,0 +1,142 @@
+//! Owns: what runs beside the requests: model lists, the hold sweeper, changes made by other processes. All are joined at
+//! close.
+
+use super::gateway::Gateway;
+use super::settings::ModelsMode;
+use super::supply::Instance;
+use crate::domain::ledger::{Command, Ledger};
+use std::sync::Arc;
+use std::sync::Weak;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Open holds past their deadline are looked for this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// A key revoked by another process stops working within this time; within this process at once.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// While a provider has given no list yet, it is asked this often.
+const RETRY_LIST_EVERY: Duration = Duration::from_secs(15);
+
+pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![
+        runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), Watch::default().into_step())),
+        runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
+    ];
+    for instance in &gateway.supply.instances {
+        if instance.settings.models_mode == ModelsMode::Fallback {
+            tasks.push(runtime.spawn(list_models(Arc::clone(instance), Arc::downgrade(gateway), stop.clone())));
+        }
+    }
+    tasks
+}
+
+type Step = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs `step` again and again until the gateway stops or is gone.
+async fn every(span: Duration, gateway: Weak<Gateway>, mut stop: watch::Receiver<bool>, mut step: impl FnMut(Arc<Gateway>) -> Step) {
+    let mut ticks = interval(span);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            _ = ticks.tick() => {
+                let Some(gateway) = gateway.upgrade() else { return };
+                step(gateway).await;
+            }
+        }
+    }
+}
+
+/// Notices changes of keys that other processes (the command line) made.
+#[derive(Default)]
+struct Watch {
+    seen: Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl Watch {
+    fn into_step(self) -> impl FnMut(Arc<Gateway>) -> Step {
+        move |gateway| {
+            let seen = Arc::clone(&self.seen);
+            Box::pin(async move {
+                // One row by its key from the page cache: cheaper than handing it to another thread.
+                let Ok(version) = gateway.database.control_version() else { return };
+                if seen.swap(version, std::sync::atomic::Ordering::Relaxed) != version
+                    && let Err(error) = gateway.reload_keys()
+                {
+                    tracing::error!(%error, "keys cannot be read; the ones known so far stay in force");
+                    seen.store(-1, std::sync::atomic::Ordering::Relaxed);
+                }
+            })
+        }
+    }
+}
+
+/// Gives back holds whose deadline has passed.
+async fn sweep(gateway: Arc<Gateway>) {
+    let now = gateway.clock.now();
+    let overdue = match gateway.ledger.overdue(now) {
+        Ok(overdue) => overdue,
+        Err(error) => return tracing::error!(%error, "open holds cannot be read"),
+    };
+    for order in overdue {
+        tracing::warn!(%order, "the hold's deadline has passed; it goes back");
+        if let Err(error) = gateway.ledger.submit(Command::Expire { order }).wait().await {
+            tracing::error!(%order, %error, "the hold could not be given back yet");
+        }
+    }
+}
+
+/// Fetches a provider's model list now and then. A provider that is down keeps the list it gave last.
+async fn list_models(instance: Arc<Instance>, gateway: Weak<Gateway>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let fetched = tokio::select! {
+            _ = stop.changed() => return,
+            fetched = instance.provider.list_models() => fetched,
+        };
+        let Some(gateway) = gateway.upgrade() else { return };
+        let pause = match &fetched {
+            Ok(_) => gateway.settings.models_refresh,
+            Err(_) => RETRY_LIST_EVERY.min(gateway.settings.models_refresh),
+        };
+        take_list(&gateway, &instance, fetched.map_err(|fault| fault.to_string()));
+        drop(gateway);
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn take_list(gateway: &Gateway, instance: &Instance, fetched: Result<Vec<String>, String>) {
+    let name = &instance.settings.name;
+    let now = gateway.clock.now();
+    let changed = {
+        let mut status = gateway.supply.status.lock();
+        let entry = status.entry(name.clone()).or_default();
+        match fetched {
+            Ok(models) => {
+                (entry.error, entry.fetched_at) = (None, Some(now));
+                let changed = entry.models.as_ref() != Some(&models);
+                entry.models = Some(models);
+                changed
+            }
+            Err(error) => {
+                tracing::warn!(provider = name, error, "the model list could not be fetched");
+                entry.error = Some(error);
+                false
+            }
+        }
+    };
+    if !changed {
+        return;
+    }
+    gateway.publish();
+    let models = gateway.supply.status.lock().get(name).and_then(|status| status.models.clone()).unwrap_or_default();
+    tracing::info!(provider = name, models = models.len(), "model list fetched");
+    if let Err(error) = gateway.database.store_model_list(name, &models, now) {
+        tracing::warn!(provider = name, %error, "the model list could not be stored");
+    }
+}
