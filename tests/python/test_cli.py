@@ -9,8 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.main import get_command
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from gotoai.cli import keys, main, rehearsal, render, serve, session
 
@@ -175,7 +174,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> FakeCore:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main.app, list(arguments))
+    return CliRunner().invoke(main.program, list(arguments))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +295,7 @@ def test_a_module_that_was_not_built_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 def commands() -> Iterator[tuple[str, str | None]]:
     """Every command with its epilog, groups walked through."""
-    open_groups: list[tuple[str, Any]] = [("gotoai", get_command(main.app))]
+    open_groups: list[tuple[str, Any]] = [("gotoai", main.program)]
     while open_groups:
         path, command = open_groups.pop()
         children = getattr(command, "commands", {})

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-prices_app = typer.Typer(rich_markup_mode="rich")
-
-MODELS_EXAMPLES = options.examples("gotoai models", "gotoai models --json | jq -r '.models[].id'")
 PRICE_COLUMNS = ("input_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok", "output_per_mtok")
 
 
-def models(data_dir: options.DataDir = None, config: options.Config = None, as_json: options.AsJson = False) -> None:
+@click.command(epilog=options.examples("gotoai models", "gotoai models --json | jq -r '.models[].id'"))
+@options.store
+def models(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Lists the models that can be called, where, and the providers found in the environment and the settings."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("models.list"), as_json, view_models)
 
 
-@prices_app.callback(
+@click.group(
     invoke_without_command=True,
     epilog=options.examples(
         "gotoai prices --search gpt-4o", "gotoai prices --provider openai --json", "gotoai prices refresh"
     ),
 )
+@click.option("--provider", help="Only this provider's models.")
+@click.option("--search", metavar="TEXT", help="Only models whose name contains this.")
+@options.store
+@click.pass_context
 def prices(
-    context: typer.Context,
-    provider: Annotated[str | None, typer.Option(help="Only this provider's models.")] = None,
-    search: Annotated[str | None, typer.Option(metavar="TEXT", help="Only models whose name contains this.")] = None,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
+    context: click.Context,
+    provider: str | None,
+    search: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """The price book: what a million tokens cost, and from which day the figures are."""
     if context.invoked_subcommand is not None:
@@ -44,13 +47,10 @@ def prices(
         render.show(gateway.ask("prices.list", provider=provider, search=search), as_json, view_prices)
 
 
-@prices_app.command(epilog=options.examples("gotoai prices refresh", "gotoai prices refresh --path book.json"))
-def refresh(
-    path: Annotated[str | None, typer.Option(metavar="FILE", help="Take the book from this file.")] = None,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
-) -> None:
+@prices.command(epilog=options.examples("gotoai prices refresh", "gotoai prices refresh --path book.json"))
+@click.option("--path", metavar="FILE", help="Take the book from this file.")
+@options.store
+def refresh(path: str | None, data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Replaces the price book by a newer one. Orders keep the prices they were made with."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("prices.refresh", path=path), as_json, view_refreshed)
@@ -70,6 +70,7 @@ def view_models(answer: Mapping[str, Any]) -> None:
     ]
     none = "none; set a provider key such as OPENAI_API_KEY, or try `gotoai serve --twin`"
     render.table("Models", ["model", "providers", "window>", "in/Mtok>", "out/Mtok>"], rows, empty=none)
+    render.line()
     columns = ["name", "family", "status"]
     render.table("Providers", columns, [[one.get(name) for name in columns] for one in answer.get("providers", [])])
 

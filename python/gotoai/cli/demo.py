@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import ledger, options, render, session, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXAMPLES = options.examples("gotoai demo", "gotoai demo --json | jq '.calls[].order.charge'")
 
-
-def demo(as_json: options.AsJson = False) -> None:
+@click.command(epilog=options.examples("gotoai demo", "gotoai demo --json | jq '.calls[].order.charge'"))
+@options.as_json
+def demo(as_json: bool) -> None:
     """Runs four calls against the scripted twin and shows how each is settled. Needs no key and no network."""
     from gotoai.cli.rehearsal import rehearse
 
@@ -22,7 +22,7 @@ def demo(as_json: options.AsJson = False) -> None:
         report = rehearse()
     render.show(report, as_json, view)
     if not report["ok"]:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def view(report: Mapping[str, Any]) -> None:

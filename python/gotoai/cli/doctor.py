@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXAMPLES = options.examples("gotoai doctor", "gotoai doctor --config gotoai.yaml --json")
 
-
-def doctor(data_dir: options.DataDir = None, config: options.Config = None, as_json: options.AsJson = False) -> None:
+@click.command(epilog=options.examples("gotoai doctor", "gotoai doctor --config gotoai.yaml --json"))
+@options.store
+def doctor(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Checks configuration, providers, store and clock, and says what to do. Exits with 1 when something fails."""
     with session.errors_shown(as_json):
         report = examine(data_dir, config)
     render.show(report, as_json, view)
     if not report["ok"]:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def examine(data_dir: str | None, config: str | None) -> dict[str, Any]:

@@ -4,45 +4,51 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-app = options.group("Virtual keys: what applications authenticate with.")
-
 SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@app.command(
+@click.group("keys")
+def group() -> None:
+    """Virtual keys: what applications authenticate with."""
+
+
+@group.command(
     epilog=options.examples(
         "gotoai keys create --name checkout",
         "gotoai keys create --name ci --model 'openai/gpt-4o*' --expires-in 30d",
         "gotoai keys create --name ops --scope chat --scope org_admin --json",
     )
 )
+@click.option("--name", required=True, help="Who or what will use it; shown in lists and receipts.")
+@click.option("--scope", multiple=True, default=["chat"], help="chat (default), org_admin or platform; repeatable.")
+@click.option("--model", multiple=True, help="A model it may use, globs allowed; repeatable. Without: all.")
+@click.option("--user-path", metavar="PATH", help="Its place in the tenant tree, such as /team/app.")
+@click.option("--expires-in", metavar="SPAN", help="A span such as 45m, 12h, 30d, 8w.")
+@click.option("--expires-at", metavar="TIME", help="An ISO 8601 time; UTC if it does not say.")
+@click.option("--wallet", help="The wallet that pays for its calls.")
+@click.option("--mode", help="Routing by default: cheap, quality, latency, privacy or code.")
+@options.store
 def create(
-    name: Annotated[str, typer.Option(help="Who or what will use it; shown in lists and receipts.")],
-    scope: Annotated[
-        list[str] | None, typer.Option(help="chat, org_admin or platform; may be repeated.", show_default="chat")
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model it may use, globs allowed; may be repeated. Without: all.")
-    ] = None,
-    user_path: Annotated[str | None, typer.Option(help="Its place in the tenant tree, such as /team/app.")] = None,
-    expires_in: Annotated[str | None, typer.Option(metavar="SPAN", help="A span such as 12h, 30d, 8w.")] = None,
-    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="An ISO 8601 time; UTC if not said.")] = None,
-    wallet: Annotated[str | None, typer.Option(help="The wallet that pays for its calls.")] = None,
-    mode: Annotated[
-        str | None, typer.Option(help="Routing by default: cheap, quality, latency, privacy, code.")
-    ] = None,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
+    name: str,
+    scope: tuple[str, ...],
+    model: tuple[str, ...],
+    user_path: str | None,
+    expires_in: str | None,
+    expires_at: str | None,
+    wallet: str | None,
+    mode: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """Makes a key and prints its secret, once."""
     expires_at_ms = expiry_ms(expires_in, expires_at)
@@ -50,8 +56,8 @@ def create(
         key = gateway.ask(
             "keys.create",
             name=name,
-            scopes=scope or ["chat"],
-            models=model or [],
+            scopes=scope,
+            models=model,
             user_path=user_path,
             expires_at_ms=expires_at_ms,
             wallet=wallet,
@@ -60,21 +66,19 @@ def create(
     render.show(key, as_json, view_new)
 
 
-@app.command("list", epilog=options.examples("gotoai keys list", "gotoai keys list --json | jq '.keys[].id'"))
-def list_keys(data_dir: options.DataDir = None, config: options.Config = None, as_json: options.AsJson = False) -> None:
+@group.command("list", epilog=options.examples("gotoai keys list", "gotoai keys list --json | jq '.keys[].id'"))
+@options.store
+def list_keys(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Lists the keys, without their secrets."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("keys.list"), as_json, view_list)
 
 
-@app.command(epilog=options.examples("gotoai keys revoke key_0190d3c1"))
-def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from `gotoai keys list`.")],
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Ends a key at once. It cannot be undone."""
+@group.command(epilog=options.examples("gotoai keys revoke key_0190d3c1"))
+@click.argument("key_id", metavar="ID")
+@options.store
+def revoke(key_id: str, data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Ends the key ID (from `gotoai keys list`) at once. It cannot be undone."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("keys.revoke", id=key_id), as_json, view_revoked)
 
@@ -82,18 +86,18 @@ def revoke(
 def expiry_ms(expires_in: str | None, expires_at: str | None) -> int | None:
     """Milliseconds since the epoch, from a span or a time. Raises ``BadParameter`` when neither can be read."""
     if expires_in and expires_at:
-        raise typer.BadParameter("take --expires-in or --expires-at, not both")
+        raise click.BadParameter("take --expires-in or --expires-at, not both")
     if expires_in:
         span = re.fullmatch(r"(\d{1,5})([mhdw])", expires_in)
         if span is None:
-            raise typer.BadParameter(f"'{expires_in}' is no span: write 45m, 12h, 30d or 8w", param_hint="--expires-in")
+            raise click.BadParameter(f"'{expires_in}' is no span: write 45m, 12h, 30d or 8w", param_hint="--expires-in")
         moment = datetime.now(UTC) + timedelta(**{SPAN_UNITS[span[2]]: int(span[1])})
     elif expires_at:
         try:
             moment = datetime.fromisoformat(expires_at)
         except ValueError:
             message = f"'{expires_at}' is no time: write 2027-01-31 or 2027-01-31T18:00+01:00"
-            raise typer.BadParameter(message, param_hint="--expires-at") from None
+            raise click.BadParameter(message, param_hint="--expires-at") from None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     else:
         return None

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-app = options.group("The ledger: entries, orders, proof.")
+
+@click.group("ledger")
+def group() -> None:
+    """The ledger: entries, orders, proof."""
 
 
-@app.command(
+@group.command(
     epilog=options.examples(
         "gotoai ledger entries --limit 20",
         "gotoai ledger entries --wallet team-a --json",
         "gotoai ledger entries --after-seq 5000",
     )
 )
+@click.option("--wallet", help="Only what touches this wallet.")
+@click.option("--order", metavar="ID", help="Only what belongs to this order.")
+@click.option("--after-seq", type=click.IntRange(min=0), metavar="SEQ", help="Start behind this entry.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many at most.")
+@options.store
 def entries(
-    wallet: Annotated[str | None, typer.Option(help="Only what touches this wallet.")] = None,
-    order: Annotated[str | None, typer.Option(metavar="ID", help="Only what belongs to this order.")] = None,
-    after_seq: Annotated[int | None, typer.Option(min=0, metavar="SEQ", help="Start behind this entry.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many entries at most.")] = 100,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
+    wallet: str | None,
+    order: str | None,
+    after_seq: int | None,
+    limit: int,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """Lists entries with their postings, oldest first."""
     with session.connect(data_dir, config, as_json) as gateway:
@@ -36,33 +44,29 @@ def entries(
     render.show(page, as_json, view_page)
 
 
-@app.command(epilog=options.examples("gotoai ledger order ord_0190d3c1e5", "gotoai ledger order ord_0190d3c1e5 --json"))
-def order(
-    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order, from the header x-gotoai-order.")],
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Shows one order: its state, its attempts, what it cost and every entry of it."""
+@group.command(
+    epilog=options.examples("gotoai ledger order ord_0190d3c1e5", "gotoai ledger order ord_0190d3c1e5 --json")
+)
+@click.argument("order_id", metavar="ID")
+@options.store
+def order(order_id: str, data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Shows the order ID (from the header x-gotoai-order): its state, attempts, cost and entries."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("ledger.order", id=order_id), as_json, view_order)
 
 
-@app.command(epilog=options.examples("gotoai ledger verify", "gotoai ledger verify --quick --json"))
-def verify(
-    full: Annotated[
-        bool, typer.Option("--full/--quick", help="Recompute from the first entry, or check the latest part only.")
-    ] = True,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
-) -> None:
+@group.command(epilog=options.examples("gotoai ledger verify", "gotoai ledger verify --quick --json"))
+@click.option(
+    "--full/--quick", default=True, help="Recompute from the first entry (default), or check the latest only."
+)
+@options.store
+def verify(full: bool, data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Proves the books: chain, balances, orders, holds. Exits with 1 when anything is found."""
     with session.connect(data_dir, config, as_json) as gateway:
         proof = gateway.ask("ledger.verify", full=full)
     render.show(proof, as_json, view_proof)
     if not proof["ok"]:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def view_entries(title: str, shown: Iterable[Mapping[str, Any]]) -> None:
@@ -91,7 +95,9 @@ def view_order(receipt: Mapping[str, Any]) -> None:
     times = ("created_at", "finished_at")
     render.facts(f"Order {receipt['order']}", [(name, receipt.get(name)) for name in (*names, *times)])
     columns = ["n", "endpoint", "outcome", "status", "cost", "started_at", "ended_at"]
+    render.line()
     render.table("Attempts", columns, [[one.get(name) for name in columns] for one in receipt.get("attempts", [])])
+    render.line()
     view_entries("Entries", receipt.get("entries", []))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-from typer.core import TyperGroup
+import click
 
 from gotoai.cli import catalog, demo, doctor, keys, ledger, options, render, serve, session, wallet
 
@@ -14,77 +13,69 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Program(TyperGroup):
+class Program(click.Group):
     """With ``--json`` a wrong command line is told as JSON too, so that a script has one thing to parse."""
 
-    def main(
+    def main(  # type: ignore[override] # the overloads of the base only tie the flag to the result
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,
         windows_expand_args: bool = True,
-        **extra: object,
+        **extra: Any,  # noqa: ANN401 # the base's own signature
     ) -> object:
         """Runs the program; exits with 2 on wrong usage."""
         arguments = sys.argv[1:] if args is None else list(args)
         as_json = standalone_mode and "--json" in arguments
-        standalone_mode = standalone_mode and not as_json
+        if not as_json:
+            return super().main(
+                arguments, prog_name, complete_var, standalone_mode, windows_expand_args=windows_expand_args, **extra
+            )
         try:
-            status = super().main(arguments, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
-        except typer.TyperException as wrong:
-            if not as_json:
-                raise
+            status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as wrong:
             render.error("usage", wrong.format_message(), as_json)
             status = wrong.exit_code
-        if as_json:
-            sys.exit(status if isinstance(status, int) else 0)
-        return status
+        sys.exit(status if isinstance(status, int) else 0)
 
 
-app = typer.Typer(
-    name="gotoai",
-    cls=Program,
-    help="The control plane for model access: one gateway to many providers, every call settled in a ledger.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    # A traceback with local variables could show a secret.
-    pretty_exceptions_enable=False,
-    epilog=options.examples("gotoai demo", "gotoai serve", "gotoai keys create --name my-app", "gotoai ledger verify"),
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def print_version(wanted: bool) -> None:
+def print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Prints the version and ends."""
     if wanted:
         with session.errors_shown(as_json=False):
             from gotoai._core import __version__
 
             render.line(f"gotoai {__version__}")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback()
-def program(
-    version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    """The options before any command."""
-    del version  # acted upon by its callback
+@click.group(
+    "gotoai",
+    cls=Program,
+    epilog=options.examples("gotoai demo", "gotoai serve", "gotoai keys create --name my-app", "gotoai ledger verify"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version."
+)
+def program() -> None:
+    """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
 
 
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
-app.add_typer(keys.app, name="keys")
-app.add_typer(wallet.app, name="wallet")
-app.add_typer(ledger.app, name="ledger")
-app.command("models", epilog=catalog.MODELS_EXAMPLES)(catalog.models)
-app.add_typer(catalog.prices_app, name="prices")
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+for command in (
+    serve.serve,
+    demo.demo,
+    keys.group,
+    wallet.group,
+    ledger.group,
+    catalog.models,
+    catalog.prices,
+    doctor.doctor,
+):
+    program.add_command(command)
 
 
 def run() -> None:
     """The entry point of the ``gotoai`` script."""
-    app()
+    program(prog_name="gotoai")

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-EXAMPLES = options.examples(
-    "gotoai serve",
-    "gotoai serve --twin --port 9000",
-    "OPENAI_API_KEY=... gotoai serve --data-dir /var/lib/gotoai --host 0.0.0.0",
-    "gotoai serve --tls-cert cert.pem --tls-key key.pem --log-level warn",
-)
-
 TWIN_MODEL = "gpt-4o-mini"
 TWIN_NOTICE = "The scripted twin is the provider: it costs nothing and its answers mean nothing."
 
 
+@click.command(
+    epilog=options.examples(
+        "gotoai serve",
+        "gotoai serve --twin --port 9000",
+        "OPENAI_API_KEY=... gotoai serve --data-dir /var/lib/gotoai --host 0.0.0.0",
+        "gotoai serve --tls-cert cert.pem --tls-key key.pem --log-level warn",
+    )
+)
+@click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one (PORT, 8080).")
+@click.option("--insecure-no-auth", is_flag=True, help="Ask nobody for a key. On a loopback address only.")
+@click.option("--twin", is_flag=True, help="Start the scripted provider and serve it, too.")
+@click.option("--twin-if-empty", is_flag=True, help="The same, but only when no provider is configured.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain, PEM (GOTOAI_TLS_CERT).")
+@click.option("--tls-key", metavar="FILE", help="Private key, PEM (GOTOAI_TLS_KEY).")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that serve (GOTOAI_WORKERS, one a core).")
+@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LOG_LEVEL, info).")
+@options.store
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on (HOST, 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one (PORT, 8080).")] = None,
-    config: options.Config = None,
-    data_dir: options.DataDir = None,
-    insecure_no_auth: Annotated[
-        bool, typer.Option("--insecure-no-auth", help="Ask nobody for a key. On a loopback address only.")
-    ] = False,
-    twin: Annotated[bool, typer.Option("--twin", help="Start the scripted provider and serve it, too.")] = False,
-    twin_if_empty: Annotated[
-        bool, typer.Option("--twin-if-empty", help="The same, but only when no provider is configured.")
-    ] = False,
-    tls_cert: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Certificate chain, PEM (GOTOAI_TLS_CERT).")
-    ] = None,
-    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="Private key, PEM (GOTOAI_TLS_KEY).")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that serve (GOTOAI_WORKERS, one a core).")] = None,
-    log_level: Annotated[str | None, typer.Option(help="error, warn, info, debug or trace (LOG_LEVEL, info).")] = None,
-    as_json: options.AsJson = False,
+    host: str | None,
+    port: int | None,
+    insecure_no_auth: bool,
+    twin: bool,
+    twin_if_empty: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    workers: int | None,
+    log_level: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """Serves the gateway until SIGINT or SIGTERM; streams that are under way are let finish."""
     env = session.environment(

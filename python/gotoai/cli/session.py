@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-import typer
+import click
 
 from gotoai.cli import render
 
@@ -64,7 +64,7 @@ def environment(data_dir: str | None = None, **overrides: str | None) -> dict[st
 def fail(code: str, message: str, as_json: bool, exit_code: int = 1) -> NoReturn:
     """Says what went wrong and ends the command."""
     render.error(code, message, as_json)
-    raise typer.Exit(exit_code)
+    raise click.exceptions.Exit(exit_code)
 
 
 @contextmanager

@@ -3,64 +3,68 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-app = options.group("Wallets: money that calls are paid from.")
-
-Name = Annotated[str, typer.Argument(metavar="WALLET", help="The wallet's name.")]
 BALANCES = ("currency", "available", "held", "cash", "owed", "credit_limit", "spent_known", "spent_uncertain_max")
 
 
-@app.command(
+@click.group("wallet")
+def group() -> None:
+    """Wallets: money that calls are paid from."""
+
+
+@group.command(
     epilog=options.examples(
         "gotoai wallet create team-a", "gotoai wallet create partner --postpaid --credit-limit 500.00"
     )
 )
+@click.argument("wallet")
+@click.option("--prepaid/--postpaid", default=True, help="Only what was topped up (default), or pay later.")
+@click.option("--credit-limit", metavar="AMOUNT", help="Most that a postpaid wallet may owe. Without: no limit.")
+@options.store
 def create(
-    wallet: Name,
-    postpaid: Annotated[
-        bool, typer.Option("--postpaid/--prepaid", help="Pay later, or only what was topped up.")
-    ] = False,
-    credit_limit: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Most that a postpaid wallet may owe. Without: no limit.")
-    ] = None,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
+    wallet: str,
+    prepaid: bool,
+    credit_limit: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """Makes a wallet."""
-    kind = "postpaid" if postpaid else "prepaid"
+    kind = "prepaid" if prepaid else "postpaid"
     with session.connect(data_dir, config, as_json) as gateway:
         made = gateway.ask("wallet.create", wallet=wallet, kind=kind, credit_limit=credit_limit)
     render.show(made, as_json, view_wallet)
 
 
-@app.command(
+@group.command(
     epilog=options.examples(
         "gotoai wallet topup team-a 25.00 --reference invoice-2026-117",
         "gotoai wallet topup team-a 25.00 --fee 0.80 --json",
     )
 )
+@click.argument("wallet")
+@click.argument("amount")
+@click.option("--reference", help="The business fact, such as a payment's id: the same reference counts once.")
+@click.option("--fee", metavar="AMOUNT", help="What the payment itself cost.")
+@options.store
 def topup(
-    wallet: Name,
-    amount: Annotated[str, typer.Argument(help="Decimal amount that arrives, such as 25.00.")],
-    reference: Annotated[
-        str | None,
-        typer.Option(help="The business fact, such as a payment's id: the same reference counts once."),
-    ] = None,
-    fee: Annotated[str | None, typer.Option(metavar="AMOUNT", help="What the payment itself cost.")] = None,
-    data_dir: options.DataDir = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
+    wallet: str,
+    amount: str,
+    reference: str | None,
+    fee: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
-    """Puts money into a wallet. Sent twice with the same reference, it is booked once."""
+    """Puts AMOUNT, such as 25.00, into a wallet. Sent twice with the same reference, it is booked once."""
     if reference is None:
         reference = f"cli-{os.urandom(8).hex()}"
         if not as_json:
@@ -70,19 +74,18 @@ def topup(
     render.show({"reference": reference, **booked}, as_json, view_topup)
 
 
-@app.command(epilog=options.examples("gotoai wallet balance team-a", "gotoai wallet balance team-a --json"))
-def balance(
-    wallet: Name, data_dir: options.DataDir = None, config: options.Config = None, as_json: options.AsJson = False
-) -> None:
+@group.command(epilog=options.examples("gotoai wallet balance team-a", "gotoai wallet balance team-a --json"))
+@click.argument("wallet")
+@options.store
+def balance(wallet: str, data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Shows what a wallet has, holds and has spent."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("wallet.balance", wallet=wallet), as_json, view_wallet)
 
 
-@app.command("list", epilog=options.examples("gotoai wallet list"))
-def list_wallets(
-    data_dir: options.DataDir = None, config: options.Config = None, as_json: options.AsJson = False
-) -> None:
+@group.command("list", epilog=options.examples("gotoai wallet list"))
+@options.store
+def list_wallets(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Lists the wallets with their balances."""
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("wallet.list"), as_json, view_list)
