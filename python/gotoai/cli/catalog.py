@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 PRICE_COLUMNS = ("input_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok", "output_per_mtok")
 
 
-@click.command(epilog=options.examples("gotoai models", "gotoai models --json | jq -r '.models[].id'"))
+@click.command(
+    short_help="List models and providers.",
+    epilog=options.examples("gotoai models", "gotoai models --json | jq -r '.models[].id'"),
+)
 @options.store
 def models(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Lists the models that can be called, where, and the providers found in the environment and the settings."""
@@ -23,6 +26,7 @@ def models(data_dir: str | None, config: str | None, as_json: bool) -> None:
 
 
 @click.group(
+    short_help="Show or refresh the price book.",
     invoke_without_command=True,
     epilog=options.examples(
         "gotoai prices --search gpt-4o", "gotoai prices --provider openai --json", "gotoai prices refresh"

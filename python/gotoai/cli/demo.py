@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.command(epilog=options.examples("gotoai demo", "gotoai demo --json | jq '.calls[].order.charge'"))
+@click.command(
+    short_help="See a call, a stream and two failures settled.",
+    epilog=options.examples("gotoai demo", "gotoai demo --json | jq '.calls[].order.charge'"),
+)
 @options.as_json
 def demo(as_json: bool) -> None:
     """Runs four calls against the scripted twin and shows how each is settled. Needs no key and no network."""

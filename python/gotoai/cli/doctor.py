@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.command(epilog=options.examples("gotoai doctor", "gotoai doctor --config gotoai.yaml --json"))
+@click.command(
+    short_help="Check the installation, say what to do.",
+    epilog=options.examples("gotoai doctor", "gotoai doctor --config gotoai.yaml --json"),
+)
 @options.store
 def doctor(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Checks configuration, providers, store and clock, and says what to do. Exits with 1 when something fails."""

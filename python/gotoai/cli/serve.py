@@ -17,12 +17,13 @@ TWIN_NOTICE = "The scripted twin is the provider: it costs nothing and its answe
 
 
 @click.command(
+    short_help="Run the native server.",
     epilog=options.examples(
         "gotoai serve",
         "gotoai serve --twin --port 9000",
         "OPENAI_API_KEY=... gotoai serve --data-dir /var/lib/gotoai --host 0.0.0.0",
         "gotoai serve --tls-cert cert.pem --tls-key key.pem --log-level warn",
-    )
+    ),
 )
 @click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one (PORT, 8080).")
