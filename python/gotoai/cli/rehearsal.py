@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -122,9 +123,9 @@ def read_stream(response: HTTPResponse, call: Call) -> None:
 
 
 def events(response: HTTPResponse) -> Iterator[str]:
-    """The data of each server-sent event."""
+    """The data of each server-sent event; a line that was cut in the middle is none."""
     for line in response:
-        if line.startswith(b"data:"):
+        if line.startswith(b"data:") and line.endswith(b"\n"):
             yield line[5:].strip().decode()
 
 
@@ -133,9 +134,12 @@ def rehearse() -> dict[str, Any]:
     from gotoai._core import Core, Twin
 
     with tempfile.TemporaryDirectory(prefix="gotoai-demo-") as folder:
+        # Named, so that a gotoai.yaml lying here with real providers is not read.
+        settings = Path(folder, "gotoai.yaml")
+        settings.write_text("{}\n", encoding="utf-8")
         twin = Twin.start()
         try:
-            core = Core.open(environment(folder, twin.url))
+            core = Core.open(environment(folder, twin.url), config=str(settings))
             try:
                 return perform(core, twin)
             finally:
