@@ -36,6 +36,7 @@ const SIDEWAYS: &[(&str, &str, &str, &str)] = &[
     ("domain", "risk", "identity", "limits belong to a caller"),
     ("domain", "risk", "catalog", "limits may name models"),
     ("domain", "ledger", "catalog", "an order pins the price sheet it was rated with"),
+    ("domain", "usage", "catalog", "a record names the endpoint and the meters"),
 ];
 
 /// Pairs above that see each other both ways. Each is a debt: a third noun waits to be named.
