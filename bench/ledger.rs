@@ -1,6 +1,10 @@
 //! Closed-loop benchmark of the ledger: `callers` threads, each reserves, then settles, then again.
 //! `cargo bench --bench ledger -- [seconds] [callers,...] [wallets] [strict|hybrid|relaxed]` prints one line a run.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and ends where something is wrong")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "threads and wall-clock time are what it measures")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quantile's index")]
+
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
@@ -89,7 +93,9 @@ fn run(seconds: f64, callers: usize, wallets: usize, sync: Sync) {
             actor,
         })));
     }
-    tickets.into_iter().for_each(|ticket| assert!(matches!(ticket.wait_blocking(), Ok(Reply::Done { .. }))));
+    for ticket in tickets {
+        assert!(matches!(ticket.wait_blocking(), Ok(Reply::Done { .. })));
+    }
     let (stop, sheet) = (Arc::new(AtomicBool::new(false)), Arc::new(sheet()));
     let price = PinnedPrice::of(&sheet);
     let cpu = cpu_seconds();

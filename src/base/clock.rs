@@ -27,6 +27,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
+    #[expect(clippy::many_single_char_names, reason = "the names of the published algorithm")]
     /// RFC 3339 in UTC with milliseconds. Civil date from days by Howard Hinnant's `civil_from_days`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
@@ -58,13 +59,12 @@ impl Clock {
     }
 
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            Some(hand) => Timestamp(hand.load(Ordering::SeqCst)),
-            None => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
+        if let Some(hand) = &self.0 {
+            return Timestamp(hand.load(Ordering::SeqCst));
         }
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Moves a manual clock; a system clock ignores it.

@@ -283,6 +283,11 @@ fn throttled(retry_after: Option<Duration>) -> Verdict {
     retry_after.map_or(Verdict::Failed, |pause| Verdict::Throttled { pause })
 }
 
+#[expect(clippy::disallowed_methods, reason = "an HTTP date is wall-clock time, compared as it arrives")]
+fn until(date: SystemTime) -> Option<Duration> {
+    date.duration_since(SystemTime::now()).ok()
+}
+
 /// Retry-After in seconds or as a date, or its finer `retry-after-ms`.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     const MILLIS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -292,7 +297,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+        Err(_) => httpdate::parse_http_date(text).ok().and_then(until),
     }
 }
 
@@ -310,7 +315,8 @@ mod tests {
         assert_eq!(of("retry-after-ms", "1500"), Some(Duration::from_millis(1500)));
         assert_eq!(of("retry-after", "soon"), None);
         assert_eq!(of("retry-after", "-1"), None);
-        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
-        assert!(of("retry-after", &date).is_some_and(|span| span > Duration::from_secs(80)));
+        let date = "Fri, 01 Jan 2500 00:00:00 GMT";
+        assert!(of("retry-after", date).is_some_and(|span| span > Duration::from_secs(80)));
+        assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT"), None);
     }
 }

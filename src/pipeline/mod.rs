@@ -74,7 +74,9 @@ impl Pipeline {
             return cx.refuse(error);
         }
         // Not awaited in place: dropping this future (the client left) must not drop the exchange with the provider.
-        match tokio::spawn(serve(cx)).await {
+        #[expect(clippy::disallowed_methods, reason = "counted in flight: closing the gateway waits for the count")]
+        let served = tokio::spawn(serve(cx)).await;
+        match served {
             Ok(reply) => reply,
             Err(panic) => {
                 tracing::error!(%panic, "a request's task ended by panic; its order was settled on the way");

@@ -155,7 +155,7 @@ impl Verifier {
             None => self.find(Check::R08, format!("entry {seq} refers to price sheet {hash}, which is not stored")),
             Some(Ok(exact)) if exact.to_string() == *stored => {}
             Some(Ok(exact)) => {
-                self.find(Check::R08, format!("entry {seq}: the cost is stored as {stored} nano, usage and price make {exact}"))
+                self.find(Check::R08, format!("entry {seq}: the cost is stored as {stored} nano, usage and price make {exact}"));
             }
             Some(Err(error)) => self.find(Check::R08, format!("entry {seq}: {error}")),
         }

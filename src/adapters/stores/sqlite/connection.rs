@@ -74,8 +74,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let run = |connection: &mut Connection| -> rusqlite::Result<Result<(), String>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let id: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let version: usize =
-            transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0).map(|v| v.unsigned_abs() as usize))?;
+        let version = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
         if id != APPLICATION_ID && (id != 0 || version != 0) {
             return Ok(Err("belongs to another application".to_owned()));
         }

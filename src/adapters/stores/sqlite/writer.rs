@@ -164,13 +164,11 @@ impl Writer {
         self.data_version = -1;
         let public = Error { kind: ErrorKind::LedgerUnavailable, ..from_sqlite(error) };
         tracing::error!(error = %error, "ledger: the commit failed, nothing of it was booked");
-        match error.sqlite_error_code() {
+        let is_disk_in_doubt = |code| matches!(code, ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
+        if error.sqlite_error_code().is_some_and(is_disk_in_doubt) {
             // After a failed write or sync nobody knows what is on the disk: stop, never retry (fsync may drop pages).
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                tracing::error!("ledger: stopped; restart after the disk has been checked");
-                self.broken = Some(public.clone());
-            }
-            _ => {}
+            tracing::error!("ledger: stopped; restart after the disk has been checked");
+            self.broken = Some(public.clone());
         }
         public
     }

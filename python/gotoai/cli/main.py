@@ -1,0 +1,81 @@
+"""``gotoai``: the program. Puts the commands together; knows none of their work."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gotoai.cli import catalog, demo, doctor, keys, ledger, options, render, serve, session, wallet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Program(click.Group):
+    """With ``--json`` a wrong command line is told as JSON too, so that a script has one thing to parse."""
+
+    def main(  # type: ignore[override] # the overloads of the base only tie the flag to the result
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # noqa: ANN401 # the base's own signature
+    ) -> object:
+        """Runs the program; exits with 2 on wrong usage."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        as_json = standalone_mode and "--json" in arguments
+        if not as_json:
+            return super().main(
+                arguments, prog_name, complete_var, standalone_mode, windows_expand_args=windows_expand_args, **extra
+            )
+        try:
+            status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as wrong:
+            render.error("usage", wrong.format_message(), as_json)
+            status = wrong.exit_code
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted:
+        with session.errors_shown(as_json=False):
+            from gotoai._core import __version__
+
+            render.line(f"gotoai {__version__}")
+        context.exit()
+
+
+@click.group(
+    "gotoai",
+    cls=Program,
+    epilog=options.examples("gotoai demo", "gotoai serve", "gotoai keys create --name my-app", "gotoai ledger verify"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version."
+)
+def program() -> None:
+    """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
+
+
+for command in (
+    serve.serve,
+    demo.demo,
+    keys.group,
+    wallet.group,
+    ledger.group,
+    catalog.models,
+    catalog.prices,
+    doctor.doctor,
+):
+    program.add_command(command)
+
+
+def run() -> None:
+    """The entry point of the ``gotoai`` script."""
+    program(prog_name="gotoai")

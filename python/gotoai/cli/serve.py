@@ -1,0 +1,130 @@
+"""``gotoai serve``: the native server in the foreground. Its options only override environment variables."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from gotoai.cli import options, render, session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TWIN_MODEL = "gpt-4o-mini"
+TWIN_NOTICE = "The scripted twin is the provider: it costs nothing and its answers mean nothing."
+
+
+@click.command(
+    short_help="Run the native server.",
+    epilog=options.examples(
+        "gotoai serve",
+        "gotoai serve --twin --port 9000",
+        "OPENAI_API_KEY=... gotoai serve --data-dir /var/lib/gotoai --host 0.0.0.0",
+        "gotoai serve --tls-cert cert.pem --tls-key key.pem --log-level warn",
+    ),
+)
+@click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one (PORT, 8080).")
+@click.option("--insecure-no-auth", is_flag=True, help="Ask nobody for a key. On a loopback address only.")
+@click.option("--twin", is_flag=True, help="Start the scripted provider and serve it, too.")
+@click.option("--twin-if-empty", is_flag=True, help="The same, but only when no provider is configured.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain, PEM (GOTOAI_TLS_CERT).")
+@click.option("--tls-key", metavar="FILE", help="Private key, PEM (GOTOAI_TLS_KEY).")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that serve (GOTOAI_WORKERS, one a core).")
+@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LOG_LEVEL, info).")
+@options.store
+def serve(
+    host: str | None,
+    port: int | None,
+    insecure_no_auth: bool,
+    twin: bool,
+    twin_if_empty: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    workers: int | None,
+    log_level: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    """Serves the gateway until SIGINT or SIGTERM; streams that are under way are let finish."""
+    env = session.environment(
+        data_dir,
+        HOST=host,
+        PORT=None if port is None else str(port),
+        GOTOAI_INSECURE_NO_AUTH="1" if insecure_no_auth else None,
+        GOTOAI_TLS_CERT=tls_cert,
+        GOTOAI_TLS_KEY=tls_key,
+        GOTOAI_WORKERS=None if workers is None else str(workers),
+        LOG_LEVEL=log_level,
+    )
+    with session.errors_shown(as_json):
+        run(env, config, wants_twin=twin, wants_twin_if_empty=twin_if_empty, as_json=as_json)
+
+
+def run(env: dict[str, str], config: str | None, *, wants_twin: bool, wants_twin_if_empty: bool, as_json: bool) -> None:
+    """Opens the gateway, with the twin beside it where that is wanted, and serves until it is told to stop."""
+    from gotoai._core import Core, Twin
+
+    notice = None
+    if wants_twin_if_empty and not wants_twin:
+        wants_twin, notice = find_no_provider(env, config)
+    twin = Twin.start() if wants_twin else None
+    try:
+        if twin is not None:
+            env |= {"CUSTOM_TWIN_API_KEY": "twin", "CUSTOM_TWIN_BASE_URL": twin.url, "CUSTOM_TWIN_MODELS": TWIN_MODEL}
+        core = Core.open(env, config=config)
+        try:
+            key = core.startup_notice() or notice
+            core.serve(banner(env, key, has_twin=twin is not None, as_json=as_json))
+        finally:
+            core.close()
+    finally:
+        if twin is not None:
+            twin.close()
+
+
+def find_no_provider(env: Mapping[str, str], config: str | None) -> tuple[bool, str | None]:
+    """Is no provider configured? Asks the core, which alone knows every way to name one.
+
+    Also returns the platform key, should this have been the first start of all: it is told only once.
+    """
+    from gotoai._core import Core
+
+    core = Core.open(env, config=config, offline=True)
+    try:
+        providers = session.Administration(core).ask("models.list").get("providers", [])
+        return not providers, core.startup_notice()
+    finally:
+        core.close()
+
+
+def banner(env: Mapping[str, str], key: str | None, *, has_twin: bool, as_json: bool) -> Callable[[str], None]:
+    """What is printed once the server listens: where it is, the new platform key, a first call to try."""
+
+    def on_ready(url: str) -> None:
+        if as_json:
+            render.event({"event": "ready", "url": url, "base_url": f"{url}/v1", "platform_key": key, "twin": has_twin})
+            return
+        render.line(f"gotoai serves {url}/v1")
+        if has_twin:
+            render.line(TWIN_NOTICE)
+        if key is not None:
+            render.line("\nThe platform key was made just now and is shown this once. Keep it:\n")
+            render.line(f"  export GOTOAI_MASTER_KEY={key}")
+        render.line(f"\nTry:\n\n{first_call(url, env, has_twin=has_twin)}\n")
+
+    return on_ready
+
+
+def first_call(url: str, env: Mapping[str, str], *, has_twin: bool) -> str:
+    """A curl command that works as it stands, once the key is exported."""
+    body = {"model": TWIN_MODEL if has_twin else "MODEL", "messages": [{"role": "user", "content": "Hello"}]}
+    is_open = env.get("GOTOAI_INSECURE_NO_AUTH", "").lower() in {"1", "true", "yes", "on"}
+    lines = [f"  curl {url}/v1/chat/completions"]
+    if not is_open:
+        lines.append('    -H "Authorization: Bearer $GOTOAI_MASTER_KEY"')
+    lines += ["    -H 'Content-Type: application/json'", f"    -d '{json.dumps(body)}'"]
+    return " \\\n".join(lines)

@@ -1,0 +1,111 @@
+"""``gotoai wallet``: who pays. Amounts are decimal text from end to end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gotoai.cli import options, render, session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BALANCES = ("currency", "available", "held", "cash", "owed", "credit_limit", "spent_known", "spent_uncertain_max")
+
+
+@click.group("wallet")
+def group() -> None:
+    """Wallets: money that calls are paid from."""
+
+
+@group.command(
+    epilog=options.examples(
+        "gotoai wallet create team-a", "gotoai wallet create partner --postpaid --credit-limit 500.00"
+    )
+)
+@click.argument("wallet")
+@click.option("--prepaid/--postpaid", default=True, help="Only what was topped up (default), or pay later.")
+@click.option("--credit-limit", metavar="AMOUNT", help="Most that a postpaid wallet may owe. Without: no limit.")
+@options.store
+def create(
+    wallet: str,
+    prepaid: bool,
+    credit_limit: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    """Makes a wallet."""
+    kind = "prepaid" if prepaid else "postpaid"
+    with session.connect(data_dir, config, as_json) as gateway:
+        made = gateway.ask("wallet.create", wallet=wallet, kind=kind, credit_limit=credit_limit)
+    render.show(made, as_json, view_wallet)
+
+
+@group.command(
+    epilog=options.examples(
+        "gotoai wallet topup team-a 25.00 --reference invoice-2026-117",
+        "gotoai wallet topup team-a 25.00 --fee 0.80 --json",
+    )
+)
+@click.argument("wallet")
+@click.argument("amount")
+@click.option("--reference", help="The business fact, such as a payment's id: the same reference counts once.")
+@click.option("--fee", metavar="AMOUNT", help="What the payment itself cost.")
+@options.store
+def topup(
+    wallet: str,
+    amount: str,
+    reference: str | None,
+    fee: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    """Puts AMOUNT, such as 25.00, into a wallet. Sent twice with the same reference, it is booked once."""
+    if reference is None:
+        reference = f"cli-{os.urandom(8).hex()}"
+        if not as_json:
+            render.remark(f"no --reference given; this top-up is {reference}, and repeating the command books another")
+    with session.connect(data_dir, config, as_json) as gateway:
+        booked = gateway.ask("wallet.topup", wallet=wallet, amount=amount, reference=reference, fee=fee)
+    render.show({"reference": reference, **booked}, as_json, view_topup)
+
+
+@group.command(epilog=options.examples("gotoai wallet balance team-a", "gotoai wallet balance team-a --json"))
+@click.argument("wallet")
+@options.store
+def balance(wallet: str, data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Shows what a wallet has, holds and has spent."""
+    with session.connect(data_dir, config, as_json) as gateway:
+        render.show(gateway.ask("wallet.balance", wallet=wallet), as_json, view_wallet)
+
+
+@group.command("list", epilog=options.examples("gotoai wallet list"))
+@options.store
+def list_wallets(data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Lists the wallets with their balances."""
+    with session.connect(data_dir, config, as_json) as gateway:
+        render.show(gateway.ask("wallet.list"), as_json, view_list)
+
+
+def view_wallet(wallet: Mapping[str, Any]) -> None:
+    """One wallet, in full."""
+    names = ("kind", *BALANCES, "unpriced_orders", "open_orders")
+    render.facts(f"Wallet {wallet['wallet']}", [(name, wallet.get(name)) for name in names])
+
+
+def view_topup(booked: Mapping[str, Any]) -> None:
+    """The top-up and the balance after it."""
+    said = "was booked before; nothing changed" if booked.get("duplicate") else f"is entry {booked.get('entry_seq')}"
+    render.line(f"top-up {booked['reference']} {said}")
+    view_wallet(booked)
+
+
+def view_list(answer: Mapping[str, Any]) -> None:
+    """All wallets, a row each."""
+    columns = ["wallet", "kind", *BALANCES, "open_orders"]
+    shown = [name if name in {"wallet", "kind", "currency"} else f"{name}>" for name in columns]
+    render.table("Wallets", shown, [[wallet.get(name) for name in columns] for wallet in answer["wallets"]])
