@@ -14,6 +14,7 @@ use crate::domain::ledger::{Command, Ledger, OrderReceipt, Reply, WalletKind};
 use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
@@ -65,7 +66,7 @@ impl Gateway {
         let ledger = Arc::new(ledger);
         let book = match &settings.price_book {
             Some(path) => Arc::new(read_book(path)?),
-            None => PriceBook::embedded(),
+            None => current_book(&database.path().with_file_name("prices.json"))?,
         };
         let supply = Supply::new(&settings, &HttpClient::new()?, book)?;
         let metrics = Arc::new(Metrics::new());
@@ -226,7 +227,8 @@ impl Gateway {
             .collect();
         for alias in snapshot.catalog.aliases().keys() {
             if let Ok(selection) = snapshot.catalog.resolve(alias) {
-                let endpoints: Vec<_> = selection.candidates.into_iter().filter(|endpoint| principal.may_use(alias, &endpoint.id)).collect();
+                let endpoints: Vec<_> =
+                    selection.candidates.into_iter().filter(|endpoint| principal.may_use(alias, &endpoint.id)).collect();
                 if !endpoints.is_empty() {
                     views.push(ModelView { id: alias.clone(), endpoints });
                 }
@@ -271,6 +273,23 @@ impl Gateway {
         Readiness { ready: checks.iter().all(|(_, outcome)| outcome.is_ok()), checks }
     }
 
+    /// Where a refreshed price book lies: beside the database.
+    pub(super) fn book_path(&self) -> PathBuf {
+        self.settings.price_book.clone().unwrap_or_else(|| self.database.path().with_file_name("prices.json"))
+    }
+
+    /// Reads the price book again and publishes a catalog with it. Orders keep the prices they were made with.
+    pub(super) fn reload_book(&self) -> Result<()> {
+        *self.supply.book.lock() = current_book(&self.book_path())?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Waits for a provider's answer on the gateway's runtime. Not to be called on one of its threads.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// An administrative operation by name: a JSON object in, JSON out. Blocks on the store.
     pub fn admin(&self, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
         super::admin::run(self, operation, arguments)
@@ -288,10 +307,15 @@ fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
     }
 }
 
-pub(super) fn read_book(path: &std::path::Path) -> Result<PriceBook> {
+pub(super) fn read_book(path: &Path) -> Result<PriceBook> {
     let wrong = |why: String| Error::new(ErrorKind::Configuration, format!("price book '{}': {why}", path.display()));
     let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     PriceBook::parse(&json).map_err(wrong)
+}
+
+/// The refreshed book if there is one, else the embedded one.
+fn current_book(path: &Path) -> Result<Arc<PriceBook>> {
+    if path.exists() { read_book(path).map(Arc::new) } else { Ok(PriceBook::embedded()) }
 }
 
 /// The id of a business fact: the same fact gives the same id, so that it counts once.

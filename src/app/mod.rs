@@ -6,5 +6,6 @@ pub mod settings;
 mod supply;
 mod tasks;
 
+pub use admin::{price_view, receipt};
 pub use gateway::{Gateway, ModelView, Readiness};
 pub use supply::ProviderStatus;

@@ -5,8 +5,8 @@ use super::settings::{ModelSettings, ModelsMode, ProviderSettings, ResilienceSet
 use crate::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
 use crate::base::{Result, Timestamp};
 use crate::domain::catalog::{Catalog, Endpoint, MakeEndpoint, ModelFacts, PinnedPrice, PriceBook, PriceSheet, ProviderEntry};
+use crate::domain::health::{EndpointHealth, RetryPolicy};
 use crate::domain::provider::Provider;
-use crate::domain::routing::{EndpointHealth, RetryPolicy};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl Supply {
                 }
             }
             endpoints.extend(ids.into_iter().zip(0_u32..).map(|(id, n)| maker.endpoint(id, n)));
-            let unlisted = (allow_listed && listed.is_none())
-                .then(|| -> MakeEndpoint { Arc::new(move |model: &str| maker.endpoint(model, 999)) });
+            let unlisted =
+                (allow_listed && listed.is_none()).then(|| -> MakeEndpoint { Arc::new(move |model: &str| maker.endpoint(model, 999)) });
             entries.push(ProviderEntry {
                 name: instance.settings.name.as_str().into(),
                 family: instance.settings.family,
@@ -138,7 +138,8 @@ impl Maker {
                 }
             }
         };
-        let default_policy = if settings.family.self_hosted { crate::domain::catalog::DataPolicy::SelfHosted } else { settings.data_policy };
+        let default_policy =
+            if settings.family.self_hosted { crate::domain::catalog::DataPolicy::SelfHosted } else { settings.data_policy };
         Arc::new(Endpoint {
             id: full,
             provider_name: settings.name.as_str().into(),

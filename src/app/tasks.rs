@@ -7,6 +7,7 @@ use super::supply::Instance;
 use crate::domain::ledger::{Command, Ledger};
 use std::sync::Arc;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -21,8 +22,9 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 const RETRY_LIST_EVERY: Duration = Duration::from_secs(15);
 
 pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let seen = gateway.database.control_version().unwrap_or(-1);
     let mut tasks = vec![
-        runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), Watch::default().into_step())),
+        runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), watch(seen))),
         runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
     ];
     for instance in &gateway.supply.instances {
@@ -50,27 +52,22 @@ async fn every(span: Duration, gateway: Weak<Gateway>, mut stop: watch::Receiver
     }
 }
 
-/// Notices changes of keys that other processes (the command line) made.
-#[derive(Default)]
-struct Watch {
-    seen: Arc<std::sync::atomic::AtomicI64>,
-}
-
-impl Watch {
-    fn into_step(self) -> impl FnMut(Arc<Gateway>) -> Step {
-        move |gateway| {
-            let seen = Arc::clone(&self.seen);
-            Box::pin(async move {
-                // One row by its key from the page cache: cheaper than handing it to another thread.
-                let Ok(version) = gateway.database.control_version() else { return };
-                if seen.swap(version, std::sync::atomic::Ordering::Relaxed) != version
-                    && let Err(error) = gateway.reload_keys()
-                {
-                    tracing::error!(%error, "keys cannot be read; the ones known so far stay in force");
-                    seen.store(-1, std::sync::atomic::Ordering::Relaxed);
-                }
-            })
-        }
+/// Notices changes of keys and prices that other processes (the command line) made; `seen` is the version known.
+fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
+    let seen = Arc::new(AtomicI64::new(seen));
+    move |gateway| {
+        let seen = Arc::clone(&seen);
+        Box::pin(async move {
+            // One row by its key from the page cache: cheaper than handing it to another thread.
+            let Ok(version) = gateway.database.control_version() else { return };
+            if seen.swap(version, Ordering::Relaxed) == version {
+                return;
+            }
+            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_book()) {
+                tracing::error!(%error, "a change cannot be read; what was known before stays in force");
+                seen.store(-1, Ordering::Relaxed);
+            }
+        })
     }
 }
 

@@ -1,1 +1,3 @@
 //! Floor 5: how a call comes in. Translate and hand over; no policy.
+
+pub mod http;

@@ -2,9 +2,9 @@
 
 use super::{Call, Pipeline, Reply, Snapshot};
 use crate::base::{Error, OrderId, Timestamp};
+use crate::domain::catalog::Mode;
 use crate::domain::catalog::{Endpoint, Selection, Usage};
 use crate::domain::identity::Principal;
-use crate::domain::routing::Mode;
 use crate::domain::usage::CallRecord;
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 use super::reserve::OpenOrder;
 use crate::base::{Error, ErrorKind};
 use crate::domain::catalog::Endpoint;
+use crate::domain::health::{Permit, Verdict};
 use crate::domain::ledger::{Attempt, AttemptOutcome, Command};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
-use crate::domain::routing::{Permit, Verdict};
 use crate::protocol::openai::{ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};

@@ -3,7 +3,7 @@
 use super::Pipeline;
 use super::context::Context;
 use crate::base::Result;
-use crate::domain::routing::Mode;
+use crate::domain::catalog::Mode;
 use crate::protocol::openai::RequestFacts;
 
 impl Pipeline {

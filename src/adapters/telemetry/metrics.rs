@@ -71,7 +71,8 @@ impl Metrics {
         let calls = Family::default();
         let duration = Family::new_with_constructor(seconds as fn() -> Histogram);
         let first_byte = Family::new_with_constructor(seconds as fn() -> Histogram);
-        let (attempts, input_tokens, output_tokens, charged_nano) = (Family::default(), Family::default(), Family::default(), Family::default());
+        let (attempts, input_tokens, output_tokens, charged_nano) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         let (in_flight, ledger_findings) = (Gauge::default(), Gauge::default());
         registry.register("calls", "Calls ended, by outcome", calls.clone());
         registry.register("call_duration_seconds", "From request to last byte", duration.clone());
@@ -100,7 +101,8 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub fn render(&self) -> Result<String> {
         let mut text = String::new();
-        encode(&mut text, &self.registry).map_err(|error| Error::new(ErrorKind::Internal, "the metrics cannot be written").with_cause(error))?;
+        encode(&mut text, &self.registry)
+            .map_err(|error| Error::new(ErrorKind::Internal, "the metrics cannot be written").with_cause(error))?;
         Ok(text)
     }
 

@@ -2,8 +2,8 @@
 
 use crate::base::Secret;
 use crate::domain::catalog::{DataPolicy, PriceLine};
+use crate::domain::health::BreakerPolicy;
 use crate::domain::provider::Family;
-use crate::domain::routing::BreakerPolicy;
 use std::time::Duration;
 
 /// What a provider's configured model list means.

@@ -4,7 +4,7 @@
 use super::ResilienceSettings;
 use super::scalar::Scalar;
 use crate::base::Result;
-use crate::domain::routing::BreakerPolicy;
+use crate::domain::health::BreakerPolicy;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);

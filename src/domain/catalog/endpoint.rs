@@ -3,8 +3,8 @@
 
 use super::{PinnedPrice, PriceSheet, Usage};
 use crate::base::Exact;
+use crate::domain::health::{EndpointHealth, RetryPolicy};
 use crate::domain::provider::{Family, Provider};
-use crate::domain::routing::{EndpointHealth, RetryPolicy};
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,10 +1,9 @@
 //! Owns: the catalog of one snapshot, and how a requested model name becomes candidates.
 //! Refuses to know: which candidate is best (routing) and where the lists come from (app).
 
-use super::Endpoint;
+use super::{Endpoint, Mode};
 use crate::base::{Error, ErrorKind, Result};
 use crate::domain::provider::{Family, Provider};
-use crate::domain::routing::Mode;
 use std::collections::HashMap;
 use std::sync::Arc;
 

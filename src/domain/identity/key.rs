@@ -3,7 +3,7 @@
 
 use super::{ModelPattern, UserPath};
 use crate::base::{Error, ErrorKind, KeyId, Result, Secret, Timestamp};
-use crate::domain::routing::Mode;
+use crate::domain::catalog::Mode;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use serde::Serialize;
@@ -102,6 +102,11 @@ impl VirtualKey {
         let mut out = [0; 32];
         out.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
         out
+    }
+
+    /// The last four characters, to tell keys apart.
+    pub fn hint_of(secret: &str) -> String {
+        secret.chars().skip(secret.chars().count().saturating_sub(4)).collect()
     }
 
     pub fn status(&self, now: Timestamp) -> &'static str {

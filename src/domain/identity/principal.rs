@@ -2,7 +2,7 @@
 
 use super::{ModelPattern, Scope, Scopes, UserPath, VirtualKey};
 use crate::base::{Error, ErrorKind, KeyId, Result};
-use crate::domain::routing::Mode;
+use crate::domain::catalog::Mode;
 use std::sync::Arc;
 
 /// Who calls, and what they may do.

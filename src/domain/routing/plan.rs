@@ -1,9 +1,8 @@
 //! Owns: the order in which a call's candidates are tried, by mode.
 //! Refuses to know: how attempts are made (execute) and who may use which model (gate).
 
-use super::Mode;
 use crate::base::{Error, ErrorKind, Exact, Result};
-use crate::domain::catalog::Endpoint;
+use crate::domain::catalog::{Endpoint, Mode};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;

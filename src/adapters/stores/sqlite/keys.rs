@@ -29,8 +29,15 @@ fn key(row: &Row<'_>) -> rusqlite::Result<VirtualKey> {
 }
 
 /// Tells running gateways that keys changed, in the same transaction as the change.
-fn announce(c: &Connection) -> rusqlite::Result<()> {
+fn bump(c: &Connection) -> rusqlite::Result<()> {
     c.execute("UPDATE control SET v = CAST(v AS INTEGER) + 1 WHERE k = 'version'", []).map(drop)
+}
+
+impl Database {
+    /// Makes running gateways on this database read keys and prices again.
+    pub fn announce(&self) -> Result<()> {
+        self.with(|c| bump(c))
+    }
 }
 
 impl KeyStore for Database {
@@ -55,13 +62,13 @@ impl KeyStore for Database {
                     models,
                     key.user_path.as_str(),
                     &key.wallet,
-                    key.mode.map(crate::domain::routing::Mode::name),
+                    key.mode.map(crate::domain::catalog::Mode::name),
                     key.created_at.0,
                     key.expires_at.map(Timestamp::millis),
                     key.revoked_at.map(Timestamp::millis),
                 ),
             )?;
-            announce(&transaction)?;
+            bump(&transaction)?;
             transaction.commit()
         })
     }
@@ -71,7 +78,7 @@ impl KeyStore for Database {
             let transaction = c.transaction()?;
             transaction.execute("UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", (id.0, now.0))?;
             let found = transaction.query_row(&format!("SELECT {COLUMNS} FROM keys WHERE id = ?1"), [id.0], key).optional()?;
-            announce(&transaction)?;
+            bump(&transaction)?;
             transaction.commit().map(|()| found)
         })
     }

@@ -72,6 +72,11 @@ impl SqliteLedger {
         Ok(count)
     }
 
+    /// `Err` says why the last commit failed.
+    pub fn health(&self) -> std::result::Result<(), String> {
+        self.queue.failing().map_or(Ok(()), Err)
+    }
+
     fn summary(c: &Connection, wallet: &Wallet) -> rusqlite::Result<WalletSummary> {
         let balance = |account| -> rusqlite::Result<Balance> {
             Ok(rows::balance(c, account)?.map_or(Balance::default(), |(debits, credits, _)| Balance { debits, credits }))

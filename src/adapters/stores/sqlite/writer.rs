@@ -26,6 +26,8 @@ pub(super) struct Queue {
 struct Inner {
     commands: VecDeque<(Command, Answer)>,
     closed: bool,
+    /// Why the last commit failed, until one succeeds.
+    failing: Option<String>,
 }
 
 impl Queue {
@@ -35,7 +37,7 @@ impl Queue {
     const MAX_WAITING: usize = 65_536;
 
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { commands: VecDeque::new(), closed: false }), filled: Condvar::new() })
+        Arc::new(Self { inner: Mutex::new(Inner { commands: VecDeque::new(), closed: false, failing: None }), filled: Condvar::new() })
     }
 
     pub(super) fn push(&self, command: Command, answer: Answer) {
@@ -63,6 +65,14 @@ impl Queue {
     pub(super) fn close(&self) {
         self.inner.lock().closed = true;
         self.filled.notify_all();
+    }
+
+    pub(super) fn failing(&self) -> Option<String> {
+        self.inner.lock().failing.clone()
+    }
+
+    fn report(&self, failing: Option<String>) {
+        self.inner.lock().failing = failing;
     }
 
     /// What is queued, at most a batch; empty only when the queue is closed.
@@ -124,7 +134,10 @@ impl Writer {
                 self.retry_unsettled();
                 return;
             }
-            self.commit(batch);
+            let failing = self.commit(batch);
+            if failing.is_some() || queue.failing().is_some() {
+                queue.report(failing);
+            }
         }
     }
 
@@ -134,8 +147,8 @@ impl Writer {
         }
     }
 
-    /// Decides and commits one batch, and answers it. On failure nothing of it has happened.
-    fn commit(&mut self, batch: Vec<(Command, Answer)>) {
+    /// Decides and commits one batch, and answers it. On failure nothing of it has happened, and the reason comes back.
+    fn commit(&mut self, batch: Vec<(Command, Answer)>) -> Option<String> {
         let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
         let again = std::mem::take(&mut self.unsettled);
         let outcome = match &self.broken {
@@ -147,6 +160,7 @@ impl Writer {
                 for (answer, reply) in answers.into_iter().zip(replies) {
                     let _ = answer.send(Ok(reply));
                 }
+                None
             }
             Err(error) => {
                 self.unsettled = again;
@@ -154,6 +168,7 @@ impl Writer {
                 for answer in answers {
                     let _ = answer.send(Err(error.clone()));
                 }
+                Some(error.message)
             }
         }
     }

@@ -1,0 +1,212 @@
+//! Owns: what is wrong with this installation, and what to do about it.
+
+use crate::app::Gateway;
+use crate::base::Result;
+use crate::domain::identity::{KeyStore, Scope};
+use crate::domain::ledger::{EntryQuery, Ledger};
+use serde_json::{Value, json};
+
+/// A book older than this should be replaced: providers change prices every few weeks.
+const BOOK_OLD_AFTER_DAYS: i64 = 60;
+const DAY_MS: i64 = 86_400_000;
+
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+struct Finding {
+    id: &'static str,
+    title: String,
+    status: Status,
+    detail: String,
+    advice: &'static str,
+}
+
+fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: impl Into<String>, advice: &'static str) -> Finding {
+    Finding { id, title: title.into(), status, detail: detail.into(), advice }
+}
+
+pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+    let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(gateway), clock(gateway), prices(gateway)];
+    findings.extend(providers(gateway));
+    let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));
+    let checks: Vec<Value> = findings
+        .into_iter()
+        .map(|finding| {
+            let (status, advice) = match finding.status {
+                Status::Ok => ("ok", None),
+                Status::Warn => ("warn", Some(finding.advice)),
+                Status::Fail => ("fail", Some(finding.advice)),
+            };
+            json!({ "id": finding.id, "title": finding.title, "status": status, "detail": finding.detail, "advice": advice })
+        })
+        .collect();
+    Ok(json!({ "ok": ok, "checks": checks }))
+}
+
+fn settings(gateway: &Gateway) -> Finding {
+    let server = &gateway.settings.server;
+    let files = server.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]);
+    let unreadable: Vec<String> =
+        files.filter_map(|path| std::fs::File::open(path).err().map(|error| format!("{}: {error}", path.display()))).collect();
+    if unreadable.is_empty() {
+        return finding("settings", "settings", Status::Ok, format!("valid; would listen on {}:{}", server.host, server.port), "");
+    }
+    finding(
+        "settings",
+        "settings",
+        Status::Fail,
+        unreadable.join("; "),
+        "check GOTOAI_TLS_CERT and GOTOAI_TLS_KEY: both must be readable PEM files",
+    )
+}
+
+fn access(gateway: &Gateway) -> Finding {
+    let advice = "set GOTOAI_MASTER_KEY, or start `gotoai serve` once: it makes a platform key and shows it";
+    if gateway.settings.auth.insecure_no_auth {
+        return finding("access", "access", Status::Warn, "anyone on this machine may call without a key", "use this for experiments only");
+    }
+    let now = gateway.clock.now();
+    let has =
+        |keys: Vec<crate::domain::identity::VirtualKey>| keys.iter().any(|k| k.scopes.has(Scope::Platform) && k.status(now) == "active");
+    match gateway.database.list_keys().map(has) {
+        _ if gateway.settings.auth.master_key.is_some() => finding("access", "access", Status::Ok, "a master key is set", ""),
+        Ok(true) => finding("access", "access", Status::Ok, "there is a platform key", ""),
+        Ok(false) => finding("access", "access", Status::Warn, "there is no platform key yet", advice),
+        Err(error) => finding("access", "access", Status::Fail, error.message, advice),
+    }
+}
+
+fn store(gateway: &Gateway) -> Finding {
+    let shown = gateway.database.path().display().to_string();
+    match gateway.database.announce() {
+        Ok(()) => finding("store", "store", Status::Ok, format!("{shown} can be read and written"), ""),
+        Err(error) => finding(
+            "store",
+            "store",
+            Status::Fail,
+            format!("{shown}: {error}"),
+            "check the disk's space and the file's owner; GOTOAI_DATA_DIR names another place",
+        ),
+    }
+}
+
+fn ledger(gateway: &Gateway) -> Finding {
+    match gateway.ledger.verify() {
+        Ok(report) if report.ok() => finding("ledger", "ledger", Status::Ok, format!("{} entries verified", report.events), ""),
+        Ok(report) => {
+            let first = report.findings.first().map(|finding| finding.detail.clone()).unwrap_or_default();
+            finding(
+                "ledger",
+                "ledger",
+                Status::Fail,
+                format!("{} findings; the first: {first}", report.findings.len()),
+                "run `gotoai ledger verify` for all of them, and stop serving until they are explained",
+            )
+        }
+        Err(error) => finding("ledger", "ledger", Status::Fail, error.message, "the database may be damaged; restore it from a backup"),
+    }
+}
+
+/// 2024-01-01: no installation is older.
+const EARLIEST_MS: i64 = 1_704_067_200_000;
+
+fn clock(gateway: &Gateway) -> Finding {
+    let now = gateway.clock.now();
+    let advice = "set the machine's clock (NTP): expiry of keys and holds depends on it";
+    let query = EntryQuery { limit: 1, ..EntryQuery::default() };
+    let future = gateway.ledger.entries(&query).ok().and_then(|entries| entries.first().map(|entry| entry.ts)).is_some_and(|ts| ts > now);
+    if now.0 < EARLIEST_MS || future {
+        return finding("clock", "clock", Status::Fail, format!("it says {now}"), advice);
+    }
+    finding("clock", "clock", Status::Ok, now.to_string(), "")
+}
+
+fn prices(gateway: &Gateway) -> Finding {
+    let book = gateway.supply.book.lock().clone();
+    let snapshot = gateway.pipeline.snapshot.load();
+    let unpriced: Vec<String> = snapshot
+        .catalog
+        .endpoints()
+        .into_iter()
+        .filter(|endpoint| endpoint.price.is_none())
+        .map(|endpoint| endpoint.id.to_string())
+        .collect();
+    let age_days = day_number(book.dated()).map(|day| gateway.clock.now().0 / DAY_MS - day);
+    let detail = format!("the price book is dated {}", book.dated());
+    if age_days.is_some_and(|days| days > BOOK_OLD_AFTER_DAYS) {
+        return finding(
+            "prices",
+            "prices",
+            Status::Warn,
+            detail,
+            "refresh it: `python -m gotoai.price_book --out book.json && gotoai prices refresh --path book.json`",
+        );
+    }
+    if let Some(first) = unpriced.first() {
+        let detail = format!("{detail}; {} models have no price, {first} among them", unpriced.len());
+        return finding(
+            "prices",
+            "prices",
+            Status::Warn,
+            detail,
+            "prepaid wallets cannot use them, postpaid use is booked as unknown; set models[].price in gotoai.yaml",
+        );
+    }
+    finding("prices", "prices", Status::Ok, detail, "")
+}
+
+/// Days since 1970 of a date written `YYYY-MM-DD` (days from civil, by Howard Hinnant).
+fn day_number(date: &str) -> Option<i64> {
+    let mut parts = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let y = year - i64::from(month <= 2);
+    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    Some(era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468)
+}
+
+fn providers(gateway: &Gateway) -> Vec<Finding> {
+    if gateway.supply.instances.is_empty() {
+        let advice = "set OPENAI_API_KEY (or another provider's key), or add one to gotoai.yaml; `gotoai demo` needs none";
+        return vec![finding("providers", "providers", Status::Fail, "no provider is configured", advice)];
+    }
+    gateway
+        .supply
+        .instances
+        .iter()
+        .map(|instance| {
+            let title = format!("provider {}", instance.settings.name);
+            match gateway.block_on(instance.provider.list_models()) {
+                Ok(models) => finding(
+                    "providers",
+                    title,
+                    Status::Ok,
+                    format!("{} answers and lists {} models", instance.settings.base_url, models.len()),
+                    "",
+                ),
+                Err(fault) => finding(
+                    "providers",
+                    title,
+                    Status::Fail,
+                    fault.to_string(),
+                    "check its base URL, its API key and the network; calls fail over to other providers of the model",
+                ),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_from_dates() {
+        assert_eq!(day_number("1970-01-01"), Some(0));
+        assert_eq!(day_number("2026-11-21"), Some(20_778));
+        assert_eq!(day_number("soon"), None);
+    }
+}
