@@ -1,0 +1,427 @@
+//! Owns: what the book that ships with the gateway says of a model (price, limits, capabilities), and how its name is found.
+//! Refuses to know: how the book is made (`python/gotoai/price_book.py`), prices an operator sets, which models are called.
+
+use super::{Meter, PriceLine, PriceSheet};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+/// What a model can take or give beyond plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    Tools,
+    ParallelTools,
+    Vision,
+    JsonSchema,
+    Reasoning,
+    AudioIn,
+    AudioOut,
+    VideoIn,
+    Pdf,
+    WebSearch,
+    PromptCache,
+}
+
+/// What a model is for. `Responses` are chat models that answer on the Responses API only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelMode {
+    #[default]
+    Chat,
+    Completion,
+    Responses,
+    Embedding,
+    Image,
+    Transcription,
+    Speech,
+    Realtime,
+    Moderation,
+    Rerank,
+    Video,
+    Ocr,
+    Other,
+}
+
+/// What the book knows of one model at one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFacts {
+    pub id: Arc<str>,
+    /// `None`: the model is known, its price is not, or is not one that a sheet can express.
+    pub price: Option<Arc<PriceSheet>>,
+    pub context_window: Option<u64>,
+    pub max_output: Option<u64>,
+    pub capabilities: Vec<Capability>,
+    /// False where nobody says what the model can do: an empty `capabilities` is then no denial.
+    pub capabilities_known: bool,
+    pub mode: ModelMode,
+}
+
+impl ModelFacts {
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}
+
+/// A data set the book was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSet {
+    pub name: String,
+    pub version: String,
+    pub licence: String,
+}
+
+/// Prices and facts by provider family and model name. Immutable.
+#[derive(Debug, Default)]
+pub struct PriceBook {
+    dated: String,
+    sources: Vec<DataSet>,
+    families: HashMap<Arc<str>, Family>,
+}
+
+#[derive(Debug, Default)]
+struct Family {
+    models: Vec<Arc<ModelFacts>>,
+    /// Ids and names, lower case, to places in `models`.
+    names: HashMap<Arc<str>, u32>,
+    /// Longest first, so that the first that fits is the closest.
+    prefixes: Vec<(Box<str>, u32)>,
+}
+
+#[derive(Deserialize)]
+struct BookFile<'a> {
+    schema: u32,
+    dated: String,
+    currency: Cow<'a, str>,
+    sources: Vec<DataSet>,
+    #[serde(borrow)]
+    entries: Vec<EntryFile<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryFile<'a> {
+    #[serde(borrow)]
+    provider: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    context_window: Option<u64>,
+    max_output: Option<u64>,
+    #[serde(default)]
+    mode: ModelMode,
+    capabilities: Option<Vec<Capability>>,
+    #[serde(borrow, default)]
+    lines: Vec<LineFile<'a>>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    effective_at: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LineFile<'a> {
+    Base(#[serde(borrow)] Cow<'a, str>, i64, u32),
+    Tier(#[serde(borrow)] Cow<'a, str>, i64, u32, u64),
+}
+
+static EMBEDDED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
+    // A test parses the same bytes. Were they broken all the same, an empty book is the safe one: unpriced is refused.
+    Arc::new(PriceBook::parse(include_bytes!("prices.json")).unwrap_or_default())
+});
+
+impl PriceBook {
+    /// The book that ships with the gateway, parsed on first use.
+    pub fn embedded() -> Arc<Self> {
+        Arc::clone(&EMBEDDED)
+    }
+
+    /// Reads a book. Errors name the entry.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let file: BookFile = serde_json::from_slice(json).map_err(|error| format!("price book: {error}"))?;
+        if file.schema != 1 || file.currency != "USD" {
+            return Err(format!("price book: schema {} in {} is not understood", file.schema, file.currency));
+        }
+        let mut book = Self { dated: file.dated, sources: file.sources, families: HashMap::new() };
+        for entry in file.entries {
+            let name = format!("{}/{}", entry.provider, entry.id);
+            book.add(entry).map_err(|error| format!("price book: {name}: {error}"))?;
+        }
+        for family in book.families.values_mut() {
+            family.prefixes.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+            family.prefixes.shrink_to_fit();
+            family.models.shrink_to_fit();
+            family.names.shrink_to_fit();
+        }
+        Ok(book)
+    }
+
+    fn add(&mut self, entry: EntryFile) -> Result<(), String> {
+        let id: Arc<str> = entry.id.as_ref().into();
+        let facts = Arc::new(ModelFacts {
+            id: Arc::clone(&id),
+            price: self.sheet(&entry)?.map(Arc::new),
+            context_window: entry.context_window,
+            max_output: entry.max_output,
+            capabilities_known: entry.capabilities.is_some(),
+            capabilities: entry.capabilities.unwrap_or_default(),
+            mode: entry.mode,
+        });
+        if !self.families.contains_key(entry.provider.as_ref()) {
+            self.families.insert(entry.provider.as_ref().into(), Family::default());
+        }
+        let Some(family) = self.families.get_mut(entry.provider.as_ref()) else { return Ok(()) };
+        let place = u32::try_from(family.models.len()).map_err(|_| "too many models".to_owned())?;
+        family.models.push(facts);
+        family.claim(shared_lower(id), place)?;
+        for name in entry.names {
+            family.claim(name.into(), place)?;
+        }
+        family.prefixes.extend(entry.prefixes.into_iter().map(|prefix| (prefix.into(), place)));
+        Ok(())
+    }
+
+    fn sheet(&self, entry: &EntryFile) -> Result<Option<PriceSheet>, String> {
+        if entry.lines.is_empty() {
+            return Ok(None);
+        }
+        let lines = entry.lines.iter().map(price_line).collect::<Result<Vec<_>, _>>()?;
+        let set = self.sources.iter().find(|set| set.name == entry.source);
+        let set = set.ok_or_else(|| format!("source {} is not among the book's", entry.source))?;
+        let effective_at_ms = entry.effective_at.as_deref().map_or(Ok(0), midnight_ms)?;
+        Ok(Some(PriceSheet { lines, source: format!("{} {}", set.name, set.version), effective_at_ms }))
+    }
+
+    /// What is known of `model` at a provider of this family: by exact id or name in any case, else without the suffix
+    /// of a dated snapshot, else by the longest prefix rule. Nothing is guessed beyond that.
+    pub fn facts(&self, family: &str, model: &str) -> Option<Arc<ModelFacts>> {
+        let family = self.families.get(family)?;
+        let name = lower(model);
+        let named = || family.names.get(name.as_ref());
+        let undated = || family.names.get(without_date(&name)?);
+        let begun = || family.prefixes.iter().find(|(prefix, _)| name.starts_with(prefix.as_ref())).map(|(_, place)| place);
+        let place = named().or_else(undated).or_else(begun)?;
+        family.models.get(*place as usize).cloned()
+    }
+
+    /// The day (ISO date) whose prices these are.
+    pub fn dated(&self) -> &str {
+        &self.dated
+    }
+
+    pub fn sources(&self) -> &[DataSet] {
+        &self.sources
+    }
+
+    /// Every model with its family, families in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Arc<ModelFacts>)> {
+        self.families.iter().flat_map(|(name, family)| family.models.iter().map(|facts| (name.as_ref(), facts)))
+    }
+}
+
+impl Family {
+    fn claim(&mut self, name: Arc<str>, place: u32) -> Result<(), String> {
+        match self.names.insert(name, place) {
+            Some(other) if other != place => {
+                let id = self.models.get(other as usize).map_or("another", |facts| facts.id.as_ref());
+                Err(format!("one of its names is taken by {id}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn price_line(line: &LineFile) -> Result<PriceLine, String> {
+    let (name, num, per, above_input_tokens) = match line {
+        LineFile::Base(meter, num, per) => (meter, *num, *per, None),
+        LineFile::Tier(meter, num, per, above) => (meter, *num, *per, Some(*above)),
+    };
+    let meter = meter_named(name).ok_or_else(|| format!("unknown meter {name}"))?;
+    if num < 0 || per == 0 {
+        return Err(format!("{name} has the price {num} per {per}"));
+    }
+    Ok(PriceLine { meter, num, per, above_input_tokens })
+}
+
+/// The meter by the name that it has everywhere in JSON.
+fn meter_named(name: &str) -> Option<Meter> {
+    Meter::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name)).ok()
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) }
+}
+
+/// The lower-case form, sharing the string where it is lower case already.
+fn shared_lower(name: Arc<str>) -> Arc<str> {
+    if let Cow::Owned(lowered) = lower(&name) { lowered.into() } else { name }
+}
+
+/// The name before the suffix of a dated snapshot: `-2024-07-18`, `-20250805`, `-0125` (month and day), `-2407` (year and
+/// month). The generator strips the same.
+fn without_date(name: &str) -> Option<&str> {
+    let number = |text: &str| if text.bytes().all(|b| b.is_ascii_digit()) { text.parse::<u32>().ok() } else { None };
+    let is_month = |month: u32| (1..=12).contains(&month);
+    let month_day = |text: u32| is_month(text / 100) && text % 100 < 40;
+    let dated = |suffix: &str| match *suffix.as_bytes() {
+        [b'-', b'2', b'0', _, _, b'-', _, _, b'-', _, _] => {
+            let parts = (suffix.get(3..5).and_then(number), suffix.get(6..8).and_then(number), suffix.get(9..11).and_then(number));
+            matches!(parts, (Some(_), Some(month), Some(day)) if month_day(month * 100 + day))
+        }
+        [b'-', b'2', b'0', _, _, _, _, _, _] => suffix.get(1..).and_then(number).is_some_and(|date| month_day(date % 10_000)),
+        [b'-', _, _, _, _] => {
+            let digits = suffix.get(1..).and_then(number);
+            digits.is_some_and(|date| month_day(date) || ((2000..3000).contains(&date) && is_month(date % 100)))
+        }
+        _ => false,
+    };
+    [11, 9, 5].into_iter().find_map(|length| {
+        let (stem, suffix) = name.split_at_checked(name.len().checked_sub(length)?)?;
+        dated(suffix).then_some(stem)
+    })
+}
+
+/// Midnight UTC of an ISO date, in ms since the epoch. Days from a civil date by Howard Hinnant's `days_from_civil`.
+fn midnight_ms(date: &str) -> Result<i64, String> {
+    let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
+    let (Some(Ok(year)), Some(Ok(month @ 1..=12)), Some(Ok(day @ 1..=31))) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(format!("effective_at {date} is no date"));
+    };
+    let y = if month <= 2 { year - 1 } else { year };
+    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+    Ok(days * 86_400_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Rounding, Timestamp};
+    use crate::domain::catalog::Usage;
+
+    fn nano(price: &PriceSheet, usage: Usage) -> i64 {
+        price.amount(&usage).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+    }
+
+    fn book_of(entry: &str) -> Result<PriceBook, String> {
+        let head = r#"{"schema":1,"dated":"2026-01-02","currency":"USD","sources":[{"name":"set","version":"1","licence":"MIT"}]"#;
+        PriceBook::parse(format!("{head},\"entries\":[{entry}]}}").as_bytes())
+    }
+
+    #[test]
+    fn the_shipped_book_parses_and_every_line_is_valid() {
+        let book = PriceBook::parse(include_bytes!("prices.json")).unwrap();
+        assert_eq!(book.entries().count(), PriceBook::embedded().entries().count());
+        assert!(book.entries().count() > 1000, "a refresh lost most of the book");
+        assert_eq!(book.dated().len(), 10);
+        assert!(book.sources().iter().any(|set| set.name == "genai-prices"));
+        for (family, facts) in book.entries() {
+            let found = book.facts(family, &facts.id).unwrap();
+            assert!(Arc::ptr_eq(&found, facts), "{family}/{} is not found by its own id", facts.id);
+            let Some(price) = &facts.price else { continue };
+            assert!(price.lines.iter().all(|l| l.num >= 0 && l.per > 0), "{family}/{}", facts.id);
+            for (index, line) in price.lines.iter().enumerate() {
+                let same = |other: &PriceLine| other.meter == line.meter && other.above_input_tokens == line.above_input_tokens;
+                assert!(!price.lines[..index].iter().any(same), "{family}/{} prices a meter twice", facts.id);
+            }
+            price.upper_bound(10_000_000, 1_000_000).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_declared_models_are_free() {
+        for (family, facts) in PriceBook::embedded().entries() {
+            let free = facts.price.as_ref().is_some_and(|price| price.lines.iter().all(|line| line.num == 0));
+            let declared = facts.id.ends_with(":free") || facts.mode == ModelMode::Moderation;
+            assert!(!free || declared, "{family}/{} costs nothing", facts.id);
+        }
+    }
+
+    #[test]
+    fn golden_price() {
+        let book = PriceBook::embedded();
+        let million = Usage::default().with(Meter::InputUncached, 1_000_000);
+        for (family, model) in [("openai", "gpt-4o-mini"), ("openai", "GPT-4o-mini-2024-07-18"), ("openrouter", "openai/gpt-4o-mini")] {
+            let facts = book.facts(family, model).unwrap();
+            let price = facts.price.as_ref().unwrap();
+            assert_eq!(nano(price, million), 150_000_000);
+            assert_eq!(nano(price, Usage::default().with(Meter::CacheRead, 1_000_000)), 75_000_000);
+            assert_eq!(nano(price, Usage::default().with(Meter::OutputText, 1_000_000)), 600_000_000);
+            assert!(price.source.starts_with("genai-prices "));
+            assert_eq!(facts.context_window, Some(128_000));
+            assert!(facts.can(Capability::Tools) && facts.capabilities_known);
+        }
+    }
+
+    #[test]
+    fn golden_tier() {
+        let price = PriceBook::embedded().facts("openai", "gpt-5.4").unwrap().price.clone().unwrap();
+        let cost = |input| nano(&price, Usage::default().with(Meter::InputUncached, input));
+        assert_eq!(cost(272_000), 272_000 * 2500);
+        assert_eq!(cost(272_001), 272_001 * 5000);
+    }
+
+    #[test]
+    fn an_unknown_model_is_unknown() {
+        let book = PriceBook::embedded();
+        let absent = [("openai", "gpt-4o-mini:free"), ("openai", "no-such-model"), ("openai", ""), ("openai", "gpt-4o-minima")];
+        for (family, model) in absent.into_iter().chain([("openrouter", "openai/gpt-4o-mini:free"), ("ollama", "llama3"), ("", "")]) {
+            assert!(book.facts(family, model).is_none(), "{family}/{model}");
+        }
+    }
+
+    #[test]
+    fn exact_then_snapshot_then_longest_prefix() {
+        let line = r#""lines":[["input_uncached",1,1]],"source":"set""#;
+        let entry = |id: &str, prefix: &str| format!(r#"{{"provider":"p","id":"{id}","prefixes":["{prefix}"],{line}}}"#);
+        let book = book_of(&[entry("M", "m-"), entry("m-large", "m-large-"), entry("m-0125", "x")].join(",")).unwrap();
+        let id = |name: &str| book.facts("p", name).map(|facts| facts.id.to_string());
+        let cases = [("m", "M"), ("M-0125", "m-0125"), ("m-2024-07-18", "M"), ("m-large-20250805", "m-large"), ("m-large-x", "m-large")];
+        for (name, expected) in cases.into_iter().chain([("m-2407", "M"), ("m-small", "M"), ("m-large2", "M")]) {
+            assert_eq!(id(name).as_deref(), Some(expected), "{name}");
+        }
+        assert_eq!(id("n-0125"), None);
+    }
+
+    #[test]
+    fn only_dates_are_stripped() {
+        for name in ["m-2024-07-18", "m-20250805", "m-0125", "m-2407"] {
+            assert_eq!(without_date(name), Some("m"), "{name}");
+        }
+        for name in ["m", "", "m-8192", "m-1234567", "m-2024-13-01", "m-20251399", "m-12b5", "é-01", "m0125", "-+125"] {
+            assert_eq!(without_date(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_entry_is_named() {
+        let broken = [
+            (r#""lines":[["input_tokens",1,1]],"source":"set""#, "unknown meter input_tokens"),
+            (r#""lines":[["request",-1,1]],"source":"set""#, "-1 per 1"),
+            (r#""lines":[["request",1,0]],"source":"set""#, "1 per 0"),
+            (r#""lines":[["request",1,1]],"source":"rumour""#, "source rumour"),
+            (r#""lines":[["request",1,1]],"source":"set","effective_at":"May""#, "effective_at May"),
+        ];
+        for (rest, reason) in broken {
+            let error = book_of(&format!(r#"{{"provider":"p","id":"m",{rest}}}"#)).unwrap_err();
+            assert!(error.contains("p/m") && error.contains(reason), "{error}");
+        }
+        let twice = r#"{"provider":"p","id":"m","source":"set"},{"provider":"p","id":"n","names":["m"],"source":"set"}"#;
+        assert!(book_of(twice).unwrap_err().contains("p/n: one of its names is taken by m"));
+    }
+
+    #[test]
+    fn a_dated_price_holds_from_midnight() {
+        let entry = r#"{"provider":"p","id":"m","lines":[["request",1,3,7]],"source":"set","effective_at":"2026-02-28"}"#;
+        let price = book_of(entry).unwrap().facts("p", "m").unwrap().price.clone().unwrap();
+        assert_eq!(Timestamp(price.effective_at_ms).to_string(), "2026-02-28T00:00:00.000Z");
+        assert_eq!(price.lines, [PriceLine { meter: Meter::Request, num: 1, per: 3, above_input_tokens: Some(7) }]);
+        assert_eq!(price.source, "set 1");
+    }
+}
