@@ -1,0 +1,262 @@
+"""The price book generator, on a small data set made by hand: no network, no data set installed."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from gotoai.price_book import (
+    DATED,
+    FAMILIES,
+    Entry,
+    InexpressibleError,
+    Report,
+    build,
+    decimal_of,
+    differences,
+    exact_rate,
+    litellm_prices,
+    prices_in_force,
+    render,
+    sheet_lines,
+)
+
+DAY = "2026-06-01"
+
+
+def equals(*names: str) -> dict[str, Any]:
+    return {"or": [{"equals": name} for name in names]}
+
+
+GENAI: list[dict[str, Any]] = [
+    {
+        "id": "openai",
+        "models": [
+            {
+                "id": "mini",
+                "match": equals("mini", "Mini-2024-07-18"),
+                "context_window": 128_000,
+                "prices": {
+                    "input_mtok": "0.15",
+                    "cache_read_mtok": "0.0375",
+                    "output_mtok": "0.6",
+                    "web_searches_kcount": "10",
+                },
+            },
+            {
+                "id": "tiered",
+                "match": {"or": [{"starts_with": "tiered-"}, {"regex": r"^tiered_\d$"}]},
+                "prices": {
+                    "input_mtok": {"base": "2.5", "tiers": [{"start": 272_000, "price": "5"}]},
+                    "output_mtok": {"base": "15", "tiers": [{"start": 272_000, "price": "22.5"}]},
+                },
+            },
+            {"id": "shadowed", "match": {"or": [{"equals": "shadowed"}, {"starts_with": "tiered-x"}]}, "prices": {}},
+            {"id": "moderation", "match": {"contains": "moderation"}, "prices": {}},
+            {
+                "id": "painter",
+                "match": equals("painter"),
+                "prices": {"input_mtok": "1", "output_mtok": "2", "output_image_mtok": "30"},
+            },
+        ],
+    },
+    {
+        "id": "openrouter",
+        "models": [
+            {
+                "id": "openai/mini",
+                "match": equals("openai/mini"),
+                "prices": {"input_mtok": "0.15", "output_mtok": "0.6"},
+            },
+            {"id": "x/gift:free", "match": equals("x/gift:free"), "prices": {}},
+            {"id": "x/preview", "match": equals("x/preview"), "prices": {}},
+        ],
+    },
+]
+MAP: dict[str, Any] = json.loads(
+    """{
+    "mini": {"litellm_provider": "openai", "mode": "chat", "max_input_tokens": 1, "max_output_tokens": 16384,
+        "supports_vision": true, "supports_function_calling": true, "input_cost_per_token": 9e-07},
+    "tiered_7": {"litellm_provider": "openai", "mode": "chat", "max_output_tokens": 5},
+    "embed": {"litellm_provider": "openai", "mode": "embedding", "input_cost_per_token": 3.75e-08,
+        "output_cost_per_token": 0.0, "input_cost_per_token_batches": 1e-08},
+    "gratis": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
+    "1024-x-1024/pixels": {"litellm_provider": "openai", "mode": "image_generation"},
+    "groq/vendor/fast": {"litellm_provider": "groq", "mode": "chat", "input_cost_per_token": 1e-07,
+        "output_cost_per_token": 2e-07, "output_cost_per_token_above_128k_tokens": 4e-07},
+    "groq-up-to-4b": {"litellm_provider": "groq", "mode": "chat", "input_cost_per_token": 1e-07}
+    }""",
+    parse_float=Decimal,
+)
+
+
+def book(report: Report | None = None) -> dict[str, Entry]:
+    entries = build(GENAI, MAP, None, DAY, report or Report())
+    return {f"{entry.provider}/{entry.id}": entry for entry in entries}
+
+
+def test_prices_are_exact() -> None:
+    mini = book()["openai/mini"]
+    assert mini.lines == [("input_uncached", 150_000, 1), ("cache_read", 37_500, 1), ("output_text", 600_000, 1)]
+    assert exact_rate(Decimal("0.0375"), 10**6) == (37_500, 1)
+    assert exact_rate(Decimal("0.04"), 3600) == (100_000_000, 9)
+    assert exact_rate(Decimal("0.0000000001"), 10**6) == (1, 10_000)
+    assert (
+        exact_rate(Decimal("0.0833333333333333"), 10**6)
+        == exact_rate(Decimal("0.08333333333333334"), 10**6)
+        == (250_000, 3)
+    )
+    with pytest.raises(InexpressibleError):
+        exact_rate(Decimal("0.12345678901234567"), 10**6)
+
+
+@pytest.mark.parametrize("value", [0.15, True, None])
+def test_a_float_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        decimal_of(value)
+
+
+@pytest.mark.parametrize("value", ["-1", "NaN", "Infinity"])
+def test_no_price_is_negative_or_endless(value: str) -> None:
+    with pytest.raises(InexpressibleError):
+        decimal_of(value)
+
+
+def test_tiers_follow_their_base() -> None:
+    assert book()["openai/tiered"].lines == [
+        ("input_uncached", 2_500_000, 1),
+        ("input_uncached", 5_000_000, 1, 272_000),
+        ("output_text", 15_000_000, 1),
+        ("output_text", 22_500_000, 1, 272_000),
+    ]
+
+
+def test_names_and_prefixes_keep_the_data_sets_order() -> None:
+    entries = book()
+    assert entries["openai/mini"].names == {"mini", "mini-2024-07-18"}
+    assert entries["openai/tiered"].prefixes == {"tiered-"}
+    assert entries["openai/tiered"].names == {"tiered_7"}, "a name that only a regular expression matches"
+    assert entries["openai/shadowed"].prefixes == set(), "an earlier model's shorter prefix wins"
+
+
+def test_what_cannot_be_expressed_has_no_price() -> None:
+    report = Report()
+    entries = book(report)
+    for name in ("openai/painter", "openai/gratis", "openrouter/x/preview", "openai/shadowed"):
+        assert entries[name].lines == [], name
+        assert any(name in models for reason, models in report.notes.items() if reason.startswith("no price")), name
+    assert report.notes["web_searches_kcount not metered"] == ["openai/mini"]
+
+
+def test_zero_needs_a_declaration() -> None:
+    entries = book()
+    for name in ("openrouter/x/gift:free", "openai/moderation"):
+        assert entries[name].lines == [("input_uncached", 0, 1), ("output_text", 0, 1)]
+
+
+def test_the_model_map_fills_the_gaps() -> None:
+    entries = book()
+    mini = entries["openai/mini"]
+    assert (mini.context_window, mini.max_output, mini.capabilities) == (128_000, 16_384, ("tools", "vision"))
+    assert mini.source == "genai-prices"
+    assert entries["openrouter/openai/mini"].capabilities == mini.capabilities
+    embed = entries["openai/embed"]
+    assert (embed.mode, embed.source, embed.lines) == (
+        "embedding",
+        "litellm",
+        [("input_uncached", 37_500, 1), ("output_text", 0, 1)],
+    )
+    assert entries["groq/vendor/fast"].lines[-1] == ("output_text", 400_000, 1, 128_000)
+    assert not entries.keys() & {"groq/groq-up-to-4b", "openai/1024-x-1024/pixels"}
+
+
+def test_other_service_tiers_are_ignored_and_unknown_costs_are_kept() -> None:
+    row = {
+        "input_cost_per_token_flex": Decimal(1),
+        "input_cost_per_token": Decimal("1e-6"),
+        "cost_per_song": Decimal(3),
+    }
+    assert litellm_prices(row) == {"input_mtok": 1, "cost_per_song": 3}
+    with pytest.raises(InexpressibleError, match="cost_per_song"):
+        sheet_lines(litellm_prices(row), "chat")
+
+
+def test_lines_that_repeat_their_fallback_are_left_out() -> None:
+    lines, left_out = sheet_lines(
+        {
+            "input_mtok": "1",
+            "output_mtok": "2",
+            "output_reasoning_mtok": "2",
+            "cache_write_mtok": "1",
+            "cache_write_1h_mtok": "3",
+        },
+        "chat",
+    )
+    assert [line[0] for line in lines] == ["input_uncached", "output_text"]
+    assert left_out == ["cache_write_1h_mtok counted as cache_write"]
+
+
+def test_audio_by_the_hour_is_for_transcription_only() -> None:
+    hours = {"audio_hours": "0.04", "input_audio_hours": "0.04"}
+    assert sheet_lines(hours, "transcription")[0] == [("audio_in", 100_000_000, 9)]
+    with pytest.raises(InexpressibleError):
+        sheet_lines(hours, "chat")
+
+
+def test_the_price_of_the_day_is_chosen() -> None:
+    old, new, next_one = {"input_mtok": "1"}, {"input_mtok": "2"}, {"input_mtok": "3"}
+    prices = [
+        {"prices": old},
+        {"constraint": {"start_date": "2026-05-01"}, "prices": new},
+        {"constraint": {"start_date": "2027-01-01"}, "prices": next_one},
+    ]
+    assert prices_in_force(prices, DAY) == ([new], "2026-05-01", "2027-01-01")
+    assert prices_in_force(prices, "2026-01-01") == ([old], None, "2026-05-01")
+
+
+def test_the_dearest_time_of_day_is_taken() -> None:
+    night, noon = {"input_mtok": "1", "output_mtok": "2"}, {"input_mtok": "2", "output_mtok": "4"}
+    window = {"start_time": "01:00:00+00:00", "end_time": "04:00:00+00:00"}
+    model = {"id": "m", "match": equals("m"), "prices": [{"prices": night}, {"constraint": window, "prices": noon}]}
+    report = Report()
+    (entry,) = build([{"id": "deepseek", "models": [model]}], {}, ["deepseek"], DAY, report)
+    assert entry.lines == [("input_uncached", 2_000_000, 1), ("output_text", 4_000_000, 1)]
+    assert report.notes == {"dearest time of day taken": ["deepseek/m"]}
+
+
+@pytest.mark.parametrize("suffix", ["-2024-07-18", "-20250805", "-0125", "-2407"])
+def test_snapshot_suffixes(suffix: str) -> None:
+    assert DATED.sub("", f"m{suffix}") == "m"
+    assert DATED.sub("", f"m{suffix}-x") == f"m{suffix}-x"
+
+
+@pytest.mark.parametrize("name", ["m-8192", "m-1234567", "m-2024-13-01", "m0125"])
+def test_other_numbers_are_no_snapshot(name: str) -> None:
+    assert DATED.sub("", name) == name
+
+
+def test_the_text_is_the_same_whatever_the_order() -> None:
+    sources = [{"name": "genai-prices", "version": "1", "licence": "MIT"}]
+    backwards = dict(reversed(MAP.items()))
+    text = render(build(GENAI, MAP, None, DAY, Report()), sources, DAY)
+    again = render(build(GENAI[::-1], backwards, [f.name for f in FAMILIES][::-1], DAY, Report()), sources, DAY)
+    assert text == again
+    parsed = json.loads(text)
+    assert (parsed["dated"], parsed["currency"], parsed["sources"]) == (DAY, "USD", sources)
+    assert list(differences(text, again)) == []
+    assert list(differences(text, text.replace("37500,1]", "37501,1]"))) == [
+        "changed openai/embed",
+        "changed openai/mini",
+    ]
+
+
+def test_an_unknown_provider_is_named() -> None:
+    with pytest.raises(LookupError, match="nowhere"):
+        build(GENAI, MAP, ["openai", "nowhere"], DAY, Report())
+    assert {e.provider for e in build([*GENAI, {"id": "avian", "models": []}], MAP, ["all"], DAY, Report())} == {
+        "groq",
+        "openai",
+        "openrouter",
+    }
