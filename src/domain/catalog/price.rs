@@ -227,10 +227,7 @@ mod tests {
 
     #[test]
     fn tier_holds_for_the_whole_call() {
-        let tiered = sheet(vec![
-            line(Meter::InputUncached, 1_000_000, 1, None),
-            line(Meter::InputUncached, 2_000_000, 1, Some(100)),
-        ]);
+        let tiered = sheet(vec![line(Meter::InputUncached, 1_000_000, 1, None), line(Meter::InputUncached, 2_000_000, 1, Some(100))]);
         assert_eq!(nano(&tiered, Usage::default().with(Meter::InputUncached, 100)), 100 * 1000);
         assert_eq!(nano(&tiered, Usage::default().with(Meter::InputUncached, 101)), 101 * 2000);
     }
