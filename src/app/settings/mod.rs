@@ -2,6 +2,7 @@
 //! Refuses to know: where the values come from (`load`: file < environment).
 
 mod ledger;
+mod load;
 mod providers;
 mod server;
 
