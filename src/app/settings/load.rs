@@ -1,8 +1,8 @@
 //! STUB, replaced at merge: reads the few settings that the doors need.
 
 use super::{
-    AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ResilienceSettings, ServerSettings, Settings, StoreSettings,
-    TlsSettings,
+    AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ResilienceSettings, ServerSettings, Settings,
+    StoreSettings, TlsSettings,
 };
 use crate::base::{Error, ErrorKind, Ratio, Result, Secret};
 use crate::domain::routing::BreakerPolicy;

@@ -71,7 +71,8 @@ async fn models(request: Request) -> Response {
 }
 
 async fn chat(State(_): State<Arc<Gateway>>, body: Bytes) -> Response {
-    let receipt = [("x-gotoai-order", "ord_1"), ("x-gotoai-endpoint", "twin/stub"), ("x-gotoai-attempts", "1"), ("x-gotoai-charge", "0.00125")];
+    let receipt =
+        [("x-gotoai-order", "ord_1"), ("x-gotoai-endpoint", "twin/stub"), ("x-gotoai-attempts", "1"), ("x-gotoai-charge", "0.00125")];
     if body.windows(13).any(|w| w == br#""stream":true"#) {
         let deltas = stream::iter(["Hel", "lo"]).map(|text| {
             Ok::<_, io::Error>(Bytes::from(format!(
