@@ -117,6 +117,10 @@ async fn events(axum::extract::Path((count, pause_ms)): axum::extract::Path<(usi
 }
 
 async fn cut() -> Response {
-    let body = stream::iter([Ok(Bytes::from_static(b"data: 0\n\n")), Err(io::Error::other("cut"))]);
+    let first = stream::iter([Ok(Bytes::from_static(b"data: 0\n\n"))]);
+    let body = first.chain(stream::once(async {
+        tokio::time::sleep(Duration::from_millis(20)).await; // hyper drops what it has not flushed
+        Err(io::Error::other("cut"))
+    }));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
 }
