@@ -7,7 +7,7 @@ use crate::doors::http::Trusted;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -87,10 +87,14 @@ pub(super) fn closed() -> Error {
 
 /// The router's reply. The router cannot fail: its errors are replies.
 pub(super) async fn answer(mut router: Router, request: Request) -> Response {
-    match router.call(request).await {
+    let mut response = match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never as Infallible {},
+    };
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_LENGTH); // as hyper does it at the native door
     }
+    response
 }
 
 /// Is the body to be handed over in one piece? Only where its length is known and small, and it is no event stream.
