@@ -11,7 +11,7 @@ from . import errors
 from ._core import CoreError, Stream
 from ._doors import exchange
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode, decode_reply, encode
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode
 from ._settings import Setting
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class Gateway:
             raise errors.from_reply(status, headers, await _whole(answer))
         return EventStream(headers, answer)
 
-    async def admin(self, operation: str, **arguments: Any) -> Any:
+    async def admin(self, operation: str, **arguments: object) -> Object:
         """An administrative operation by name: ``await gateway.admin("keys.create", name="app")``."""
-        return decode(await asyncio.to_thread(self._host.admin, operation, encode(arguments)))
+        return decode_object(await asyncio.to_thread(self._host.admin, operation, encode(arguments)))
 
     def listen(self) -> str:
         """Starts the native HTTP server on threads of its own; returns its base URL. ``HOST`` and ``PORT`` apply."""
@@ -163,14 +163,14 @@ class Completions:
 
     @overload
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: object
     ) -> Reply: ...
     @overload
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: object
     ) -> EventStream: ...
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: object
     ) -> Reply | EventStream:
         """A chat completion, with the members of the OpenAI API."""
         content = {"model": model, "messages": messages, **members}
@@ -183,7 +183,7 @@ class Embeddings:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def create(self, *, model: str, input: str | Sequence[Any], **members: Any) -> Reply:
+    async def create(self, *, model: str, input: str | Sequence[Any], **members: object) -> Reply:  # noqa: A002 - the API's word
         """Embeddings, with the members of the OpenAI API."""
         return await self._gateway.call("POST", "/v1/embeddings", {"model": model, "input": input, **members})
 

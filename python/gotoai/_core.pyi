@@ -6,11 +6,12 @@ Policy and JSON live in Rust, names for people in the modules beside it.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
+__all__: Final[list[str]]
 __version__: Final[str]
 
-Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+type Headers = Iterable[tuple[bytes, bytes]]
 
 class CoreError(Exception):
     """Raised by every function of this module. ``args`` is ``(code, message)``; see ``gotoai.errors``."""

@@ -53,18 +53,20 @@ class Host:
             raise from_core(error) from None
         notice = core.startup_notice()
         if notice is not None:
-            print(f"gotoai: made a platform key, shown only this once: {notice}", file=sys.stderr)
+            sys.stderr.write(f"gotoai: made a platform key, shown only this once: {notice}\n")
         return core
 
     def doors(self) -> "Doors":
         """The doors for event loops. Costs the import of asyncio, which a synchronous caller is spared."""
-        if self._doors is None:
+        doors = self._doors
+        if doors is None:
             from ._doors import Doors
 
-            core = self.core()
+            doors = Doors(self.core())
             with self._lock:
-                self._doors = self._doors or Doors(core)
-        return self._doors
+                # Two threads may have come here at once: one table for both.
+                doors = self._doors = self._doors or doors
+        return doors
 
     def listen(self) -> str:
         """Starts the native server in the background; the base URL."""

@@ -12,7 +12,7 @@ from . import errors
 class Object(dict[str, Any]):
     """A JSON object whose members are also attributes: ``reply["choices"]`` is ``reply.choices``."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - JSON: whatever the member is
         try:
             return self[name]
         except KeyError:
@@ -67,17 +67,23 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes) -> object:
     """JSON with every object as an ``Object``."""
-    return json.loads(body, object_hook=Object)
+    content: object = json.loads(body, object_hook=Object)
+    return content
+
+
+def decode_object(body: bytes) -> Object:
+    """JSON as an ``Object``; what is none becomes its member ``data``."""
+    content = decode(body)
+    return content if isinstance(content, Object) else Object(data=content)
 
 
 def decode_reply(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Reply:
     """A whole reply; raises ``GatewayError`` for an error status."""
     if status >= 400:
         raise errors.from_reply(status, headers, body)
-    content = decode(body)
-    reply = Reply(content if isinstance(content, dict) else {"data": content})
+    reply = Reply(decode_object(body))
     reply.receipt = Receipt.of(headers)
     return reply
 
@@ -101,7 +107,7 @@ class Events:
             if data == b"[DONE]":
                 self.done = True
                 return
-            event = decode(data)
-            if isinstance(event, Object) and "error" in event and "choices" not in event:
+            event = decode_object(data)
+            if "error" in event and "choices" not in event:
                 raise errors.from_envelope(event)
             yield event

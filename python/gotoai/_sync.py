@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import errors
 from ._core import BlockingStream, CoreError
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode, decode_reply, encode
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode
 from ._settings import Setting
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class SyncGateway:
             raise errors.from_reply(status, headers, _whole(answer))
         return SyncEventStream(headers, answer)
 
-    def admin(self, operation: str, **arguments: Any) -> Any:
+    def admin(self, operation: str, **arguments: object) -> Object:
         """An administrative operation by name: ``gateway.admin("keys.create", name="app")``."""
-        return decode(self._host.admin(operation, encode(arguments)))
+        return decode_object(self._host.admin(operation, encode(arguments)))
 
     def listen(self) -> str:
         """Starts the native HTTP server on threads of its own; returns its base URL. ``HOST`` and ``PORT`` apply."""
@@ -142,14 +142,14 @@ class SyncCompletions:
 
     @overload
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: object
     ) -> Reply: ...
     @overload
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: object
     ) -> SyncEventStream: ...
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: Any
+        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: object
     ) -> Reply | SyncEventStream:
         """A chat completion, with the members of the OpenAI API."""
         content = {"model": model, "messages": messages, **members}
@@ -162,7 +162,7 @@ class SyncEmbeddings:
     def __init__(self, gateway: SyncGateway) -> None:
         self._gateway = gateway
 
-    def create(self, *, model: str, input: str | Sequence[Any], **members: Any) -> Reply:
+    def create(self, *, model: str, input: str | Sequence[Any], **members: object) -> Reply:  # noqa: A002 - the API's word
         """Embeddings, with the members of the OpenAI API."""
         return self._gateway.call("POST", "/v1/embeddings", {"model": model, "input": input, **members})
 

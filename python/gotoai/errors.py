@@ -3,6 +3,8 @@
 The list of codes with their HTTP status and type comes from the native module; this file only groups them.
 """
 
+# ruff: noqa: A001, A002 - ``type`` is the envelope's own word
+
 from collections.abc import Iterable
 from json import JSONDecodeError, loads
 

@@ -1,4 +1,6 @@
-"""For tests of applications that use gotoai: a scripted provider, and a gateway in front of it. Needs no key, no network.
+"""For tests of applications that use gotoai: a scripted provider, and a gateway in front of it.
+
+Needs no key and no network. As a fixture::
 
     @pytest.fixture
     def gateway():
@@ -13,7 +15,7 @@ from typing import Any
 
 from ._core import Twin as CoreTwin
 from ._reply import decode, encode
-from ._settings import Setting
+from ._settings import Setting, variables
 from ._sync import SyncGateway
 
 __all__ = ["Twin", "gateway_with_twin", "twin", "twin_settings"]
@@ -36,10 +38,11 @@ class Twin:
 
     def requests(self) -> list[Any]:
         """What it received, oldest first."""
-        received: list[Any] = decode(self._core.requests())
-        return received
+        received = decode(self._core.requests())
+        return received if isinstance(received, list) else [received]
 
     def close(self) -> None:
+        """Stops it. Idempotent."""
         self._core.close()
 
 
@@ -64,6 +67,6 @@ def gateway_with_twin(**settings: Setting) -> Iterator[tuple[SyncGateway, Twin]]
     with (
         twin() as running,
         TemporaryDirectory(prefix="gotoai-") as data_dir,
-        SyncGateway(env={}, **{**twin_settings(running, data_dir), **settings}) as gateway,
+        SyncGateway(env=variables({}, {**twin_settings(running, data_dir), **settings})) as gateway,
     ):
         yield gateway, running

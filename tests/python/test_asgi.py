@@ -1,16 +1,18 @@
 """The ASGI door: mounting, lifespan, event loops, errors of its own."""
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any
 
-import gotoai
 import httpx
 import pytest
-from conftest import ENV, Uvicorn
 from fastapi import FastAPI
-from gotoai._asgi import target_of
 from starlette.applications import Starlette
 from starlette.routing import Mount
+
+import gotoai
+from gotoai._asgi import target_of
+from support import ENV, Uvicorn
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_behind_a_root_path(app: gotoai.GatewayApp) -> None:
 
 def test_several_loops_use_one_gateway(app: gotoai.GatewayApp) -> None:
     async def get() -> str:
-        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             return (await client.get("/health")).text
 
@@ -95,7 +97,7 @@ async def lifespan(app: gotoai.GatewayApp) -> list[dict[str, Any]]:
         inbox.put_nowait({"type": event})
     sent: list[Any] = []
 
-    async def send(message: Any) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     await app({"type": "lifespan"}, inbox.get, send)

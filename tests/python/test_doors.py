@@ -2,7 +2,8 @@
 
 import httpx
 import pytest
-from conftest import eventually
+
+from support import eventually
 
 
 def open_exchanges(url: str) -> int:

@@ -7,13 +7,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from multiprocessing import queues
 
-import gotoai
 import pytest
 import uvloop
-from conftest import ENV, eventually
+
+import gotoai
 from gotoai._async import next_bytes
+from support import ENV, eventually
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -175,7 +176,7 @@ def test_targets_do_not_depend_on_the_base_path(base_path: str) -> None:
         assert gateway.models.list().data
 
 
-def _call_in_child(gateway: gotoai.SyncGateway, answers: Any) -> None:
+def _call_in_child(gateway: gotoai.SyncGateway, answers: queues.Queue[str]) -> None:
     try:
         answers.put(str(gateway.models.list().data))
     except gotoai.GatewayError as error:
@@ -199,4 +200,4 @@ def test_a_forked_child_is_told_what_to_do(gateway: gotoai.SyncGateway) -> None:
 def test_importing_costs_little() -> None:
     """Names that need asyncio or the network are loaded at their first use."""
     code = "import sys, gotoai; sys.exit('asyncio' in sys.modules or 'http' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code

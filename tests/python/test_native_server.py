@@ -6,11 +6,12 @@ import ssl
 import threading
 from pathlib import Path
 
-import gotoai
 import httpx
 import pytest
 import trustme
-from conftest import ENV, Child, eventually, free_port
+
+import gotoai
+from support import ENV, Child, eventually, free_port
 
 SERVE = """
 import os

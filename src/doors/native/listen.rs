@@ -69,6 +69,7 @@ pub(super) async fn accept(listener: TcpListener, server: Server) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the permit joins it: `accept` waits until all are back")]
 async fn accept_forever(listener: TcpListener, server: &Server, connections: &Arc<Semaphore>) {
     loop {
         let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };

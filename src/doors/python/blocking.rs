@@ -66,6 +66,7 @@ impl BlockingStream {
         }
     }
 
+    #[expect(clippy::mem_forget, reason = "after a fork the body belongs to the parent, and so does the runtime that could end it")]
     /// A body is dropped inside the runtime: its end may settle an order.
     fn discard(&self, body: Body) {
         if runtime::forked_since(self.pid) {

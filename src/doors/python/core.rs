@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::HashMap;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -42,10 +42,10 @@ pub(super) struct Core {
 }
 
 impl Inner {
-    fn open(env: &HashMap<String, String>, config: Option<PathBuf>, offline: bool) -> Result<Self> {
+    fn open(env: &HashMap<String, String>, config: Option<&Path>, offline: bool) -> Result<Self> {
         let handle = runtime::handle()?;
         let _inside = handle.enter();
-        let settings = Settings::load(env, config.as_deref())?;
+        let settings = Settings::load(env, config)?;
         let gateway = Gateway::open(settings, offline, handle.clone())?;
         let router = http::router(Arc::clone(&gateway)).with_state(());
         let bell = Bell::new().map_err(|e| Error::new(ErrorKind::Internal, "No descriptors are left to open a gateway.").with_cause(e))?;
@@ -130,7 +130,7 @@ impl Core {
     #[staticmethod]
     #[pyo3(signature = (env, *, config = None, offline = false))]
     fn open(py: Python<'_>, env: HashMap<String, String>, config: Option<PathBuf>, offline: bool) -> PyResult<Self> {
-        let inner = py.detach(|| Inner::open(&env, config, offline))?;
+        let inner = py.detach(move || Inner::open(&env, config.as_deref(), offline))?;
         Ok(Self { inner: Arc::new(inner), pid: process::id() })
     }
 
@@ -203,9 +203,9 @@ impl Core {
 }
 
 impl Drop for Core {
+    #[expect(clippy::mem_forget, reason = "after a fork, threads and files are the parent's: they are not ours to end")]
     fn drop(&mut self) {
         if runtime::forked_since(self.pid) {
-            // Its threads are the parent's, and so are its files: they are not ours to end.
             return mem::forget(Arc::clone(&self.inner));
         }
         if let Err(e) = self.inner.close(Duration::ZERO) {

@@ -24,6 +24,6 @@ mod _core {
     use super::stream::Stream;
 
     #[pymodule_export]
-    #[allow(non_upper_case_globals)]
+    #[expect(non_upper_case_globals, reason = "Python spells it so")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -1,7 +1,7 @@
 //! Owns: the runtime behind the ASGI and in-process doors, one a process, and the knowledge of which process that is.
 
 use crate::base::{Error, ErrorKind, Result};
-use pyo3::{PyErr, PyResult, Python};
+use pyo3::{PyResult, Python};
 use std::process;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -50,7 +50,7 @@ where
     loop {
         match py.detach(|| handle.block_on(async { timeout(SIGNAL_LATENCY, future.as_mut()).await })) {
             Ok(output) => return Ok(output),
-            Err(_) => py.check_signals().map_err(PyErr::from)?,
+            Err(_) => py.check_signals()?,
         }
     }
 }
