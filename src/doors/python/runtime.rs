@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
-/// Python's side of a door runs on one thread; a second worker keeps a slow task from delaying it.
-const WORKERS: usize = 2;
+/// Python hands calls over on one thread at a time and costs several times what they cost here, so one worker keeps up; a second
+/// one spends two to three times the CPU on waking when calls come singly.
+const WORKERS: usize = 1;
 /// How long a Ctrl-C may wait while a thread is blocked here.
 const SIGNAL_LATENCY: Duration = Duration::from_millis(200);
 
