@@ -1,0 +1,113 @@
+"""Replies of the in-process door: JSON as objects, receipts, and events out of a byte stream. No I/O."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from . import errors
+
+
+class Object(dict[str, Any]):
+    """A JSON object whose members are also attributes: ``reply["choices"]`` is ``reply.choices``."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - JSON: whatever the member is
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the reply has no member {name!r}; it has {', '.join(self) or 'none'}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the ledger says of one call. ``charge`` in the currency of the wallet, where it is known already."""
+
+    order: str | None = None
+    endpoint: str | None = None
+    attempts: int | None = None
+    charge: Decimal | None = None
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Receipt":
+        found = {name: value.decode("latin-1") for name, value in headers if name.startswith(b"x-gotoai-")}
+        attempts, charge = found.get(b"x-gotoai-attempts"), found.get(b"x-gotoai-charge")
+        return cls(
+            order=found.get(b"x-gotoai-order"),
+            endpoint=found.get(b"x-gotoai-endpoint"),
+            attempts=int(attempts) if attempts else None,
+            charge=Decimal(charge.split()[0]) if charge else None,
+        )
+
+
+class Reply(Object):
+    """A whole reply, with its receipt."""
+
+    __slots__ = ("receipt",)
+    receipt: Receipt
+
+    @property
+    def order(self) -> str | None:
+        return self.receipt.order
+
+    @property
+    def endpoint(self) -> str | None:
+        return self.receipt.endpoint
+
+    @property
+    def charge(self) -> Decimal | None:
+        return self.receipt.charge
+
+
+def encode(value: object) -> bytes:
+    """A request body."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(body: bytes) -> object:
+    """JSON with every object as an ``Object``."""
+    content: object = json.loads(body, object_hook=Object)
+    return content
+
+
+def decode_object(body: bytes) -> Object:
+    """JSON as an ``Object``; what is none becomes its member ``data``."""
+    content = decode(body)
+    return content if isinstance(content, Object) else Object(data=content)
+
+
+def decode_reply(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Reply:
+    """A whole reply; raises ``GatewayError`` for an error status."""
+    if status >= 400:
+        raise errors.from_reply(status, headers, body)
+    reply = Reply(decode_object(body))
+    reply.receipt = Receipt.of(headers)
+    return reply
+
+
+class Events:
+    """Server-sent events out of bytes that are cut anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.done = False
+
+    def feed(self, chunk: bytes) -> Iterator[Object]:
+        """The events completed by ``chunk``. Raises ``GatewayError`` for one that reports an error."""
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            # Every dialect served here puts one event's JSON on one data line.
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                self.done = True
+                return
+            event = decode_object(data)
+            if "error" in event and "choices" not in event:
+                raise errors.from_envelope(event)
+            yield event
