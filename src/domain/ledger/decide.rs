@@ -131,10 +131,11 @@ fn top_up(state: &mut State, writes: &mut Writes, now: Timestamp, top_up: &TopUp
         let fees = state.account(AccountPath::PaymentFee, writes);
         postings.push(Posting { debit: fees, credit: clearing, amount_nano: fee_nano, code: PostingCode::PaymentFee });
     }
-    // Debt first, in the same event.
-    let owed = state.balance(wallet.receivable).debit_balance().min(amount_nano);
-    if owed > 0 {
-        postings.push(Posting { debit: wallet.cash, credit: wallet.receivable, amount_nano: owed, code: PostingCode::RepayDebt });
+    // Debt first, in the same event, from all the cash there is.
+    let cash = state.balance(wallet.cash).credit_balance().saturating_add(amount_nano);
+    let repaid = debt(state, &wallet).min(cash);
+    if repaid > 0 {
+        postings.push(Posting { debit: wallet.cash, credit: wallet.receivable, amount_nano: repaid, code: PostingCode::RepayDebt });
     }
     let payload = Payload {
         wallet: &top_up.wallet,
@@ -149,6 +150,16 @@ fn top_up(state: &mut State, writes: &mut Writes, now: Timestamp, top_up: &TopUp
     let seq = append(state, writes, paid)?;
     remember(state, writes, OpRecord { id: top_up.op, fingerprint, refusal: None, seq });
     Ok(Reply::Done { seq, duplicate: false })
+}
+
+/// What is owed for good. What an open hold has lent from the receivable is none: it goes back, or becomes debt, when its
+/// order ends; paid back before, it could not go back any more.
+fn debt(state: &State, wallet: &Wallet) -> i64 {
+    let owed = state.balance(wallet.receivable).debit_balance();
+    match wallet.kind {
+        WalletKind::Prepaid => owed,
+        WalletKind::Postpaid => owed - state.balance(wallet.held).credit_balance(),
+    }
 }
 
 /// Which of the wallet's accounts a hold comes from, if it may be taken at all.
@@ -296,7 +307,7 @@ fn split_charge(state: &mut State, writes: &mut Writes, wallet: &Wallet, hold_na
 
 fn next_state(before: OrderState, settle: &Settle) -> OrderState {
     match (before, settle.usage_source, settle.amounts) {
-        (OrderState::Expired, ..) => OrderState::LateSettled,
+        (OrderState::Expired, _, Some(_)) => OrderState::LateSettled,
         (_, UsageSource::None, _) => OrderState::Released,
         (_, UsageSource::Provider | UsageSource::Estimated, None) => OrderState::Unpriced,
         (_, UsageSource::Provider, Some(_)) => OrderState::Finalized,
@@ -332,11 +343,14 @@ fn settle(state: &mut State, writes: &mut Writes, now: Timestamp, settle: &Settl
     postings.extend(release_posting(&order, &wallet, hold_nano - charge_nano.min(hold_nano)));
     let next = next_state(order.state, settle);
     let kind = match next {
-        OrderState::LateSettled => EventKind::LateSettle,
+        _ if late => EventKind::LateSettle,
         OrderState::Released => EventKind::Release,
-        OrderState::Reserved | OrderState::Finalized | OrderState::Expired | OrderState::Provisional | OrderState::Unpriced => {
-            EventKind::Finalize
-        }
+        OrderState::Reserved
+        | OrderState::Finalized
+        | OrderState::Expired
+        | OrderState::LateSettled
+        | OrderState::Provisional
+        | OrderState::Unpriced => EventKind::Finalize,
     };
     let known = settle.amounts.is_some();
     let payload = SettlePayload {

@@ -144,7 +144,7 @@ CREATE TRIGGER price_sheets_no_update BEFORE UPDATE ON price_sheets BEGIN SELECT
 CREATE TRIGGER price_sheets_no_delete BEFORE DELETE ON price_sheets BEGIN SELECT RAISE(ABORT, 'price sheets are append-only'); END;
 CREATE TRIGGER orders_no_delete BEFORE DELETE ON orders BEGIN SELECT RAISE(ABORT, 'orders are never deleted'); END;
 CREATE TRIGGER orders_transitions BEFORE UPDATE ON orders
-  WHEN NOT (OLD.state = 0 OR (OLD.state = 3 AND NEW.state = 4) OR (OLD.state = 5 AND NEW.state = 1))
+  WHEN NOT (OLD.state = 0 OR (OLD.state = 3 AND NEW.state IN (4, 7)) OR (OLD.state = 5 AND NEW.state = 1))
     OR NEW.id <> OLD.id OR NEW.wallet_id <> OLD.wallet_id OR NEW.hold <> OLD.hold OR NEW.reserve_seq <> OLD.reserve_seq
   BEGIN SELECT RAISE(ABORT, 'illegal order transition'); END;
 
