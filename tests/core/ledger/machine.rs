@@ -152,7 +152,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(48))]
     #[test]
     fn sqlite_decides_the_same_however_commands_are_batched(
         mut steps in history(50), split in vec(1..9_usize, 1..6), other in vec(1..30_usize, 1..4), reopen_at in option::of(0..50_usize),
