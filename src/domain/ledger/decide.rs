@@ -5,7 +5,7 @@
 use super::account::AccountPath;
 use super::chain::{hex, sha256};
 use super::command::{Attempt, Command, Refusal, Reply, Reserve, Settle, TopUp};
-use super::event::{Event, EventKind, ReservePayload, SettlePayload};
+use super::event::{Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 use super::order::{HoldSource, Order, OrderState, UsageSource};
 use super::posting::{Posting, PostingCode};
 use super::state::{OpRecord, State, Wallet, WalletKind, Writes};
@@ -70,14 +70,6 @@ fn open_wallet(
     now: Timestamp,
     (op, name, kind, credit_limit, actor): (OpId, &Arc<str>, WalletKind, Option<Money>, &Arc<str>),
 ) -> Decided {
-    #[derive(Serialize)]
-    struct Payload<'a> {
-        wallet: &'a str,
-        kind: WalletKind,
-        credit_limit_nano: Option<i64>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        actor: &'a str,
-    }
     let credit_limit_nano = credit_limit.map(Money::as_nano);
     let fingerprint = sha256(format!("{name}|{kind:?}|{credit_limit_nano:?}").as_bytes());
     if let Some(answer) = repeated(state, op, fingerprint) {
@@ -86,7 +78,8 @@ fn open_wallet(
     if state.wallets.contains_key(name) {
         return Err(Refusal::Conflict);
     }
-    let mut opened = event(state, EventKind::WalletOpened, now, &Payload { wallet: name, kind, credit_limit_nano, actor }, Vec::new());
+    let payload = WalletPayload { wallet: (&**name).into(), kind, credit_limit_nano, actor: (&**actor).into() };
+    let mut opened = event(state, EventKind::WalletOpened, now, &payload, Vec::new());
     opened.op = Some(op);
     let seq = append(state, writes, opened)?;
     let wallet = Wallet {

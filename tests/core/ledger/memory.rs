@@ -61,6 +61,7 @@ impl Memory {
             events.iter().for_each(|event| verifier.event(event, &event.leaf()));
             verifier.block(block);
         }
+        self.state.wallets.values().for_each(|wallet| verifier.wallet(wallet));
         for account in &self.accounts {
             verifier.account(account, self.state.balance(account.id));
         }
