@@ -39,6 +39,9 @@ struct Series {
     charged_nano: Counter,
 }
 
+/// Endpoint id and operation.
+type SeriesKey = (Arc<str>, &'static str);
+
 /// All metrics of a gateway.
 pub struct Metrics {
     registry: Registry,
@@ -51,7 +54,7 @@ pub struct Metrics {
     charged_nano: Family<EndpointLabels, Counter>,
     pub in_flight: Gauge,
     pub ledger_findings: Gauge,
-    series: RwLock<HashMap<(Arc<str>, &'static str), Arc<Series>>>,
+    series: RwLock<HashMap<SeriesKey, Arc<Series>>>,
 }
 
 fn seconds() -> Histogram {
