@@ -8,7 +8,6 @@ const DEPTH_MAX: usize = 16;
 const NODES_MAX: usize = 4096;
 
 /// A value by type: required members only, `const`, `default` and `enum` honoured, local `$ref` followed.
-#[expect(clippy::cast_possible_truncation, reason = "a saturated sample value is still an integer")]
 pub(super) fn sample(schema: &Value) -> Value {
     Sampler { root: schema, nodes_left: NODES_MAX }.value(schema, "value", 0)
 }
@@ -19,6 +18,7 @@ struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
+    #[expect(clippy::cast_possible_truncation, reason = "a saturated sample value is still an integer")]
     fn value(&mut self, schema: &'a Value, name: &str, depth: usize) -> Value {
         if depth > DEPTH_MAX || self.nodes_left == 0 {
             return Value::Null;

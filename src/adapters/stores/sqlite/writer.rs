@@ -13,7 +13,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Settlements of a failed commit are tried again this often, even when nothing else comes.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 type Answer = oneshot::Sender<Result<Reply>>;
 
@@ -75,14 +79,39 @@ impl Queue {
         self.inner.lock().failing = failing;
     }
 
-    /// What is queued, at most a batch; empty only when the queue is closed.
-    fn take(&self) -> Vec<(Command, Answer)> {
+    /// What is queued, at most a batch; `None` when the queue is closed and empty. With `patience` it comes back empty
+    /// after that time.
+    fn take(&self, patience: Option<Duration>) -> Option<Vec<(Command, Answer)>> {
         let mut inner = self.inner.lock();
         while inner.commands.is_empty() && !inner.closed {
-            self.filled.wait(&mut inner);
+            match patience {
+                None => self.filled.wait(&mut inner),
+                Some(span) if self.filled.wait_for(&mut inner, span).timed_out() => return Some(Vec::new()),
+                Some(_) => {}
+            }
         }
         let count = inner.commands.len().min(Self::MAX_BATCH);
-        inner.commands.drain(..count).collect()
+        if count == 0 { None } else { Some(inner.commands.drain(..count).collect()) }
+    }
+
+    /// The writer is gone, however it ended: whoever waits is told so, and nobody waits for it again.
+    fn abandon(&self) {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.commands)
+        };
+        // Dropping an answer tells its caller that the ledger is closed.
+        drop(waiting);
+    }
+}
+
+/// Closes the queue when the writer's thread ends, by panic too.
+struct Abandon<'a>(&'a Queue);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -128,20 +157,15 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, queue: &Queue) {
+        let _abandon = Abandon(queue);
         loop {
-            let batch = queue.take();
-            if batch.is_empty() {
-                self.retry_unsettled();
-                return;
-            }
+            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let Some(batch) = queue.take(patience) else { break };
             let failing = self.commit(batch);
             if failing.is_some() || queue.failing().is_some() {
                 queue.report(failing);
             }
         }
-    }
-
-    fn retry_unsettled(&mut self) {
         if !self.unsettled.is_empty() {
             self.commit(Vec::new());
         }
