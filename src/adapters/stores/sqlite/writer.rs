@@ -180,12 +180,7 @@ impl Writer {
             None => self.transact(&again, &commands).map_err(|error| self.fail(&error)),
         };
         match outcome {
-            Ok(replies) => {
-                for (answer, reply) in answers.into_iter().zip(replies) {
-                    let _ = answer.send(Ok(reply));
-                }
-                None
-            }
+            Ok(replies) => self.answer(answers.into_iter().zip(replies)),
             Err(error) => {
                 self.unsettled = again;
                 self.unsettled.extend(commands.into_iter().filter(|command| matches!(command, Command::Settle(_))));
@@ -195,6 +190,24 @@ impl Writer {
                 Some(error.message)
             }
         }
+    }
+
+    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
+    /// lose only reserves whose calls died with the machine.
+    fn answer(&mut self, replies: impl Iterator<Item = (Answer, Reply)>) -> Option<String> {
+        let mut waiting = Vec::new();
+        for (answer, reply) in replies {
+            if self.sync == Sync::Hybrid && !matches!(reply, Reply::Held { .. }) {
+                waiting.push((answer, reply));
+            } else {
+                let _ = answer.send(Ok(reply));
+            }
+        }
+        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
+        for (answer, reply) in waiting {
+            let _ = answer.send(synced.clone().map(|()| reply));
+        }
+        synced.err().map(|error| error.message)
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
@@ -235,13 +248,10 @@ impl Writer {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.head = head;
         self.forget(&writes);
-        if self.sync == Sync::Hybrid && commands.iter().any(|command| !matches!(command, Command::Reserve(_))) {
-            self.sync_wal()?;
-        }
         Ok(replies)
     }
 
-    /// Hybrid: settlements are answered only once the log is on the disk; batches of reserves alone are not synced.
+    /// Puts the log on the disk; SQLite itself does so only at checkpoints when it is not asked to at every commit.
     fn sync_wal(&mut self) -> rusqlite::Result<()> {
         let failed = |error: std::io::Error| {
             rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(error.to_string()))
