@@ -13,7 +13,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Settlements of a failed commit are tried again this often, even when nothing else comes.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 type Answer = oneshot::Sender<Result<Reply>>;
 
@@ -75,25 +79,39 @@ impl Queue {
         self.inner.lock().failing = failing;
     }
 
-    /// What is queued, at most a batch; empty only when the queue is closed.
-    fn take(&self) -> Vec<(Command, Answer)> {
+    /// What is queued, at most a batch; `None` when the queue is closed and empty. With `patience` it comes back empty
+    /// after that time.
+    fn take(&self, patience: Option<Duration>) -> Option<Vec<(Command, Answer)>> {
         let mut inner = self.inner.lock();
         while inner.commands.is_empty() && !inner.closed {
-            self.filled.wait(&mut inner);
+            match patience {
+                None => self.filled.wait(&mut inner),
+                Some(span) if self.filled.wait_for(&mut inner, span).timed_out() => return Some(Vec::new()),
+                Some(_) => {}
+            }
         }
         let count = inner.commands.len().min(Self::MAX_BATCH);
-        inner.commands.drain(..count).collect()
+        if count == 0 { None } else { Some(inner.commands.drain(..count).collect()) }
+    }
+
+    /// The writer is gone, however it ended: whoever waits is told so, and nobody waits for it again.
+    fn abandon(&self) {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.commands)
+        };
+        // Dropping an answer tells its caller that the ledger is closed.
+        drop(waiting);
     }
 }
 
-/// However the thread ends, panics included: what is queued and what comes is refused, not left waiting.
-struct Ended<'a>(&'a Queue);
+/// Closes the queue when the writer's thread ends, by panic too.
+struct Abandon<'a>(&'a Queue);
 
-impl Drop for Ended<'_> {
+impl Drop for Abandon<'_> {
     fn drop(&mut self) {
-        let mut inner = self.0.inner.lock();
-        inner.closed = true;
-        inner.commands.clear();
+        self.0.abandon();
     }
 }
 
@@ -142,30 +160,41 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, queue: &Queue) {
-        let _ended = Ended(queue);
+        let _abandon = Abandon(queue);
         loop {
-            let batch = queue.take();
-            if batch.is_empty() {
-                self.retry_unsettled();
-                return;
-            }
-            let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
-            let outcomes = self.book(&commands);
-            let failed = outcomes.iter().all(Result::is_err);
-            let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| failed).map(|error| error.message.clone());
-            if failed || queue.failing().is_some() {
-                queue.report(failing);
-            }
-            let is_unsettled = |(command, outcome): &(Command, &Result<Reply>)| outcome.is_err() && matches!(command, Command::Settle(_));
-            let unsettled: Vec<Command> = commands.into_iter().zip(&outcomes).filter(is_unsettled).map(|(command, _)| command).collect();
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                let _ = answer.send(outcome);
-            }
-            if !failed {
-                self.retry_unsettled();
-            }
-            self.unsettled.extend(unsettled);
+            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let Some(batch) = queue.take(patience) else { break };
+            self.serve(queue, batch);
         }
+        self.retry_unsettled(false);
+    }
+
+    /// Books one batch and answers it. An empty one only tries again what is unsettled.
+    fn serve(&mut self, queue: &Queue, batch: Vec<(Command, Answer)>) {
+        if batch.is_empty() {
+            self.retry_unsettled(false);
+            if self.unsettled.is_empty() {
+                queue.report(None);
+            }
+            return;
+        }
+        let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
+        let outcomes = self.book(&commands);
+        let works = outcomes.iter().any(Result::is_ok);
+        let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| !works).map(|error| error.message.clone());
+        // Before the answers: who has one finds the health that belongs to it.
+        if failing.is_some() || queue.failing().is_some() {
+            queue.report(failing);
+        }
+        let is_unsettled = |(command, outcome): &(Command, &Result<Reply>)| outcome.is_err() && matches!(command, Command::Settle(_));
+        let unsettled: Vec<Command> = commands.into_iter().zip(&outcomes).filter(is_unsettled).map(|(command, _)| command).collect();
+        if let Some(failing) = self.answer(answers.into_iter().zip(outcomes)) {
+            queue.report(Some(failing));
+        }
+        if works {
+            self.retry_unsettled(true);
+        }
+        self.unsettled.extend(unsettled);
     }
 
     /// Decides and commits the commands in one transaction; an error says that nothing of them has happened. A command that
@@ -193,9 +222,9 @@ impl Writer {
         Ok(reply.ok_or_else(|| Error::new(ErrorKind::Internal, "the ledger gave no answer")))
     }
 
-    /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even now, alone and
-    /// in a store that works, is given up with an error in the log; its hold goes back at its deadline.
-    fn retry_unsettled(&mut self) {
+    /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even alone, in a
+    /// store that has just shown that it `works`, is given up with an error in the log; its hold goes back at its deadline.
+    fn retry_unsettled(&mut self, works: bool) {
         let again = std::mem::take(&mut self.unsettled);
         if again.is_empty() || self.broken.is_some() {
             self.unsettled = again;
@@ -216,7 +245,7 @@ impl Writer {
                 Ok(Err(_)) => self.unsettled.push(command),
                 Err(error) => {
                     self.fail(&error);
-                    if !is_of_command(&error) {
+                    if !(works && is_of_command(&error)) {
                         self.unsettled.push(command);
                     } else if let Command::Settle(settle) = &command {
                         tracing::error!(order = %settle.order, "ledger: a settlement cannot be booked and is given up");
@@ -230,6 +259,23 @@ impl Writer {
     fn undo(&mut self) {
         let _ = self.connection.execute_batch("ROLLBACK");
         self.data_version = -1;
+    }
+
+    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
+    /// lose only reserves whose calls died with the machine.
+    fn answer(&mut self, outcomes: impl Iterator<Item = (Answer, Result<Reply>)>) -> Option<String> {
+        let mut waiting = Vec::new();
+        for (answer, outcome) in outcomes {
+            match outcome {
+                Ok(reply) if self.sync == Sync::Hybrid && !matches!(reply, Reply::Held { .. }) => waiting.push((answer, reply)),
+                answered => drop(answer.send(answered)),
+            }
+        }
+        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
+        for (answer, reply) in waiting {
+            let _ = answer.send(synced.clone().map(|()| reply));
+        }
+        synced.err().map(|error| error.message)
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
@@ -265,6 +311,7 @@ impl Writer {
         Ok(decide(&mut self.state, command, now, writes))
     }
 
+    /// One transaction. `exact`: no id is taken to be new.
     fn transact(&mut self, commands: &[Command], exact: bool) -> rusqlite::Result<Vec<Reply>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let seen: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
@@ -292,13 +339,10 @@ impl Writer {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.head = head;
         self.forget(&writes);
-        if self.sync == Sync::Hybrid && commands.iter().any(|command| !matches!(command, Command::Reserve(_))) {
-            self.sync_wal()?;
-        }
         Ok(replies)
     }
 
-    /// Hybrid: settlements are answered only once the log is on the disk; batches of reserves alone are not synced.
+    /// Puts the log on the disk; SQLite itself does so only at checkpoints when it is not asked to at every commit.
     fn sync_wal(&mut self) -> rusqlite::Result<()> {
         let failed = |error: std::io::Error| {
             rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(error.to_string()))
