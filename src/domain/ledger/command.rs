@@ -123,7 +123,8 @@ pub struct Settle {
     pub finish: &'static str,
 }
 
-/// Why the ledger says no. A refusal is recorded and replays as the same refusal.
+/// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has
+/// a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownWallet,

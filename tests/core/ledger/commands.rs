@@ -20,13 +20,20 @@ pub(crate) fn order(n: u8) -> OrderId {
     OrderId([n; 16])
 }
 
+/// Never the id of an order: refused reserves are recorded beside operations.
+fn op(n: u8) -> OpId {
+    let mut id = [n; 16];
+    id[0] = 0xff;
+    OpId(id)
+}
+
 pub(crate) fn open(n: u8, wallet: &str, kind: WalletKind, limit_nano: Option<i64>) -> Command {
-    Command::OpenWallet { op: OpId([n; 16]), wallet: wallet.into(), kind, credit_limit: limit_nano.map(Money::nano), actor: "test".into() }
+    Command::OpenWallet { op: op(n), wallet: wallet.into(), kind, credit_limit: limit_nano.map(Money::nano), actor: "test".into() }
 }
 
 pub(crate) fn top_up(n: u8, wallet: &str, amount_nano: i64, fee_nano: i64) -> Command {
     Command::TopUp(TopUp {
-        op: OpId([n; 16]),
+        op: op(n),
         wallet: wallet.into(),
         amount: Money::nano(amount_nano),
         fee: Money::nano(fee_nano),

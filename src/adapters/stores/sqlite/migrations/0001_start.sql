@@ -89,7 +89,7 @@ CREATE TABLE blocks(
   ts INTEGER NOT NULL
 ) STRICT;
 
--- Cold commands, and reserves that were refused: the same id gets the same answer.
+-- Cold commands: the same id gets the same answer. And reserves that were refused, under their order's id, for people to read.
 CREATE TABLE ops(
   id BLOB PRIMARY KEY CHECK(length(id) = 16),
   fingerprint BLOB NOT NULL CHECK(length(fingerprint) = 32),
