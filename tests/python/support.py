@@ -222,16 +222,21 @@ class Child:
 
     def __init__(self, argv: list[str], env: Mapping[str, str]) -> None:
         # Into a file: a pipe that nobody reads would stop a server that has much to say.
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
         home = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent)}
         self.process = subprocess.Popen(  # noqa: S603 - our own command
             argv, env={**home, **env}, stdout=subprocess.PIPE, stderr=self._errors
         )
 
     @classmethod
+    def spawn(cls, env: Mapping[str, str]) -> "Child":
+        """``gotoai serve``, on its way."""
+        return cls([program("gotoai"), "serve", "--json"], env)
+
+    @classmethod
     def native(cls, env: Mapping[str, str]) -> "Child":
         """``gotoai serve``, listening."""
-        child = cls([program("gotoai"), "serve", "--json"], env)
+        child = cls.spawn(env)
         assert child.process.stdout is not None
         ready = child.process.stdout.readline()
         assert ready, child.errors()
@@ -289,7 +294,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 @contextmanager
 def open_door(name: str, data_dir: Path, **more: str) -> Iterator[Door]:
-    """A gateway with a twin behind one HTTP door, in a process of its own: ``native``, or an ASGI server by its name."""
+    """A gateway with a twin behind one HTTP door, in a process of its own: ``native``, or an ASGI server's name."""
     twin = Twin()
     site = Site(twin, settings(twin.url, data_dir, **more))
     child = Child.native(site.env) if name == "native" else Child.module(site.env, *COMMANDS[name])

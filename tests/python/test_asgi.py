@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 import gotoai
 from gotoai._asgi import target_of
-from support import AUTHORIZED, CHAT, Site, Uvicorn, eventually, events
+from support import AUTHORIZED, CHAT, Site, Uvicorn, events, eventually
 
 STREAM = {**CHAT, "stream": True}
 
@@ -82,7 +82,7 @@ def test_several_loops_use_one_gateway(app: gotoai.GatewayApp) -> None:
 
 
 async def test_a_client_that_leaves_before_the_reply_ends_the_exchange(app: gotoai.GatewayApp, site: Site) -> None:
-    """The provider would answer in a minute; the task of the server does not wait for it. The order settles all the same."""
+    """The provider would answer in a minute, and the server's task does not wait. The order settles all the same."""
     site.twin.script({"delay_ms": 60_000})
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     inbox.put_nowait({"type": "http.request", "body": json.dumps(CHAT).encode()})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support import AUTHORIZED, CHAT, Door, eventually, events, replay
+from support import AUTHORIZED, CHAT, Door, events, eventually, replay
 
 
 def test_a_whole_reply_arrives_as_the_provider_sent_it(any_door: Door) -> None:

@@ -15,7 +15,7 @@ import uvloop
 
 import gotoai
 from gotoai._async import next_bytes
-from support import CHAT, MESSAGES, MODEL, SAID, Site, eventually, events
+from support import CHAT, MESSAGES, MODEL, SAID, Site, events, eventually
 
 STREAM = json.dumps({**CHAT, "stream": True}).encode()
 

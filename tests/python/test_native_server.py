@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 import gotoai
-from support import AUTHORIZED, CHAT, Child, Site, eventually, events
+from support import AUTHORIZED, CHAT, Child, Site, events, eventually
 
 
 def stream(url: str) -> AbstractContextManager[httpx.Response]:
@@ -68,9 +68,7 @@ def test_a_key_that_does_not_fit_is_refused_at_start(
         gateway.listen()
 
 
-def test_a_port_that_is_taken_is_an_error_not_a_share(
-    gateway: gotoai.SyncGateway, site: Site, tmp_path: Path
-) -> None:
+def test_a_port_that_is_taken_is_an_error_not_a_share(gateway: gotoai.SyncGateway, site: Site, tmp_path: Path) -> None:
     port = httpx.URL(gateway.listen()).port
     assert port is not None
     with (

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK for Node, unmodified, through both HTTP doors. The checks are in tests/node/compatibility.mjs."""
+"""The official OpenAI SDK for Node, unmodified, through both HTTP doors; the checks: tests/node/compatibility.mjs."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ SCRIPT = NODE / "compatibility.mjs"
 
 
 def node() -> str:
-    """The program; skips the test where it or the SDK is missing, except on the machine whose job it is to check this."""
+    """The program. Where it or the SDK is missing, the test is skipped, but fails on the machine meant to check it."""
     found = shutil.which("node")
     if found is not None and (NODE / "node_modules" / "openai").is_dir():
         return found

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK for Python, unmodified, through both HTTP doors: against the twin, and against recorded replies."""
+"""The official OpenAI SDK for Python, unmodified, through both HTTP doors: against the twin and recorded replies."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,9 +65,7 @@ def test_chat(client: openai.OpenAI) -> None:
 def test_a_stream_with_usage(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=MESSAGES)
     options: Any = {"include_usage": True}
-    chunks = list(
-        client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, stream_options=options)
-    )
+    chunks = list(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, stream_options=options))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text.startswith(SAID)
     assert chunks[-1].choices == []

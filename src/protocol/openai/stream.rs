@@ -33,6 +33,7 @@ pub struct StreamScan {
     done: bool,
     finished: bool,
     errored: bool,
+    garbled: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +57,7 @@ impl StreamScan {
             done: false,
             finished: false,
             errored: false,
+            garbled: false,
         }
     }
 
@@ -79,6 +81,11 @@ impl StreamScan {
     /// The provider reported an error in the stream.
     pub fn errored(&self) -> bool {
         self.errored
+    }
+
+    /// The first event was not JSON: whatever this is, it is not the dialect.
+    pub fn garbled(&self) -> bool {
+        self.garbled
     }
 
     /// The end mark has come.
@@ -124,8 +131,9 @@ impl StreamScan {
     }
 
     fn first(&mut self, data: &[u8]) {
-        self.id =
-            serde_json::from_slice::<Chunk<'_>>(data).ok().and_then(|chunk| chunk.id).map(Cow::into_owned).or_else(|| Some(String::new()));
+        let chunk = serde_json::from_slice::<Chunk<'_>>(data);
+        self.garbled = chunk.is_err();
+        self.id = Some(chunk.ok().and_then(|chunk| chunk.id).map(Cow::into_owned).unwrap_or_default());
     }
 
     /// Without a parse: what the event delivers, whether it ends the choice, whether it is an error.
@@ -245,6 +253,12 @@ mod tests {
         assert!(scan.usage.is_some());
         let (_, mut scan) = run(true, &[ROLE, TEXT.trim_end()].concat(), 50);
         assert_eq!(scan.finish(), (StreamEnd::Cut, Bytes::from_static(TEXT.trim_end().as_bytes())));
+    }
+
+    #[test]
+    fn tells_garbage_from_a_first_event() {
+        assert!(run(true, "data: <html>\n\n", 50).1.garbled());
+        assert!(![ROLE, "data: {}\n\n", ": note\n\n"].iter().any(|event| run(true, event, 500).1.garbled()));
     }
 
     #[test]
