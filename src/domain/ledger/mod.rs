@@ -16,7 +16,7 @@ mod store;
 mod verify;
 
 pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
-pub use chain::{Block, Hash};
+pub use chain::{Block, Hash, hex};
 pub use command::{Attempt, AttemptOutcome, Command, Refusal, Reply, Reserve, Settle, TopUp};
 pub use decide::decide;
 pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload};

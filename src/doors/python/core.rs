@@ -47,7 +47,7 @@ impl Inner {
         let handle = runtime::handle()?;
         let _inside = handle.enter();
         let settings = Settings::load(env, config)?;
-        let gateway = Gateway::open(settings, offline, &handle)?;
+        let gateway = Gateway::open(settings, offline, handle)?;
         let router = http::router(Arc::clone(&gateway)).with_state(());
         let bell = Bell::new().map_err(|e| Error::new(ErrorKind::Internal, "No descriptors are left to open a gateway.").with_cause(e))?;
         Ok(Self {

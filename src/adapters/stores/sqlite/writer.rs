@@ -13,7 +13,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Settlements of a failed commit are tried again this often, even when nothing else comes.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 type Answer = oneshot::Sender<Result<Reply>>;
 
@@ -75,14 +79,39 @@ impl Queue {
         self.inner.lock().failing = failing;
     }
 
-    /// What is queued, at most a batch; empty only when the queue is closed.
-    fn take(&self) -> Vec<(Command, Answer)> {
+    /// What is queued, at most a batch; `None` when the queue is closed and empty. With `patience` it comes back empty
+    /// after that time.
+    fn take(&self, patience: Option<Duration>) -> Option<Vec<(Command, Answer)>> {
         let mut inner = self.inner.lock();
         while inner.commands.is_empty() && !inner.closed {
-            self.filled.wait(&mut inner);
+            match patience {
+                None => self.filled.wait(&mut inner),
+                Some(span) if self.filled.wait_for(&mut inner, span).timed_out() => return Some(Vec::new()),
+                Some(_) => {}
+            }
         }
         let count = inner.commands.len().min(Self::MAX_BATCH);
-        inner.commands.drain(..count).collect()
+        if count == 0 { None } else { Some(inner.commands.drain(..count).collect()) }
+    }
+
+    /// The writer is gone, however it ended: whoever waits is told so, and nobody waits for it again.
+    fn abandon(&self) {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.commands)
+        };
+        // Dropping an answer tells its caller that the ledger is closed.
+        drop(waiting);
+    }
+}
+
+/// Closes the queue when the writer's thread ends, by panic too.
+struct Abandon<'a>(&'a Queue);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -128,20 +157,15 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, queue: &Queue) {
+        let _abandon = Abandon(queue);
         loop {
-            let batch = queue.take();
-            if batch.is_empty() {
-                self.retry_unsettled();
-                return;
-            }
+            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let Some(batch) = queue.take(patience) else { break };
             let failing = self.commit(batch);
             if failing.is_some() || queue.failing().is_some() {
                 queue.report(failing);
             }
         }
-    }
-
-    fn retry_unsettled(&mut self) {
         if !self.unsettled.is_empty() {
             self.commit(Vec::new());
         }
@@ -156,12 +180,7 @@ impl Writer {
             None => self.transact(&again, &commands).map_err(|error| self.fail(&error)),
         };
         match outcome {
-            Ok(replies) => {
-                for (answer, reply) in answers.into_iter().zip(replies) {
-                    let _ = answer.send(Ok(reply));
-                }
-                None
-            }
+            Ok(replies) => self.answer(answers.into_iter().zip(replies)),
             Err(error) => {
                 self.unsettled = again;
                 self.unsettled.extend(commands.into_iter().filter(|command| matches!(command, Command::Settle(_))));
@@ -171,6 +190,24 @@ impl Writer {
                 Some(error.message)
             }
         }
+    }
+
+    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
+    /// lose only reserves whose calls died with the machine.
+    fn answer(&mut self, replies: impl Iterator<Item = (Answer, Reply)>) -> Option<String> {
+        let mut waiting = Vec::new();
+        for (answer, reply) in replies {
+            if self.sync == Sync::Hybrid && !matches!(reply, Reply::Held { .. }) {
+                waiting.push((answer, reply));
+            } else {
+                let _ = answer.send(Ok(reply));
+            }
+        }
+        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
+        for (answer, reply) in waiting {
+            let _ = answer.send(synced.clone().map(|()| reply));
+        }
+        synced.err().map(|error| error.message)
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
@@ -211,13 +248,10 @@ impl Writer {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.head = head;
         self.forget(&writes);
-        if self.sync == Sync::Hybrid && commands.iter().any(|command| !matches!(command, Command::Reserve(_))) {
-            self.sync_wal()?;
-        }
         Ok(replies)
     }
 
-    /// Hybrid: settlements are answered only once the log is on the disk; batches of reserves alone are not synced.
+    /// Puts the log on the disk; SQLite itself does so only at checkpoints when it is not asked to at every commit.
     fn sync_wal(&mut self) -> rusqlite::Result<()> {
         let failed = |error: std::io::Error| {
             rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(error.to_string()))
