@@ -92,7 +92,7 @@ def run(env: dict[str, str], config: str | None, *, wants_twin: bool, wants_twin
             twin.close()
 
 
-def find_no_provider(env: Mapping[str, str], config: str | None) -> tuple[bool, str | None]:
+def find_no_provider(env: dict[str, str], config: str | None) -> tuple[bool, str | None]:
     """Is no provider configured? Asks the core, which alone knows every way to name one.
 
     Also returns the platform key, should this have been the first start of all: it is told only once.
