@@ -176,20 +176,21 @@ def scenario_arguments(scenario: str, gateway: Gateway) -> list[str]:
 def verify_ledgers(running: list[Running]) -> dict[str, str]:
     """What ``gotoai ledger verify`` says of every ledger that was written, after its gateway has stopped."""
     verdicts = {}
-    for one in running:
-        if one.gateway.books:
-            command: list[str | Path] = [
-                HOME / "venv/bin/gotoai",
-                "ledger",
-                "verify",
-                "--json",
-                "--data-dir",
-                one.folder / "data",
-            ]
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-            verdicts[one.gateway.name] = (done.stdout or done.stderr).strip()
-            if done.returncode:
-                note(f"{one.gateway.name}: ledger verify failed: {verdicts[one.gateway.name]}")
+    for name, folder in ((one.gateway.name, one.folder) for one in running if one.gateway.books):
+        command: list[str | Path] = [
+            HOME / "venv/bin/gotoai",
+            "ledger",
+            "verify",
+            "--json",
+            "--data-dir",
+            folder / "data",
+        ]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            verdicts[name] = f"FAILED: {done.stdout or done.stderr}"
+        else:
+            found = json.loads(done.stdout)
+            verdicts[name] = f"clean, {found['orders']} orders, {found['postings']} postings"
     return verdicts
 
 
