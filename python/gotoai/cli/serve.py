@@ -123,18 +123,25 @@ def banner(env: Mapping[str, str], key: str | None, *, twin_name: str | None, as
         if key is not None:
             render.line("\nThe platform key was made just now and is shown this once. Keep it:\n")
             render.line(f"  export GOTOAI_MASTER_KEY={key}")
+        elif not env.get("GOTOAI_MASTER_KEY") and not is_open(env):
+            render.line("\nThe platform key was shown at the first start. To make another:\n")
+            render.line("  gotoai keys create --name platform --scope platform --scope chat")
         render.line(f"\nTry:\n\n{first_call(url, env, twin_name=twin_name)}\n")
 
     return on_ready
+
+
+def is_open(env: Mapping[str, str]) -> bool:
+    """Needs nobody a key?"""
+    return env.get("GOTOAI_INSECURE_NO_AUTH", "").lower() in {"1", "true", "yes", "on"}
 
 
 def first_call(url: str, env: Mapping[str, str], *, twin_name: str | None) -> str:
     """A curl command that works as it stands, once the key is exported; with a twin it certainly calls that."""
     model = f"{twin_name}/{TWIN_MODEL}" if twin_name else "MODEL"
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-    is_open = env.get("GOTOAI_INSECURE_NO_AUTH", "").lower() in {"1", "true", "yes", "on"}
     lines = [f"  curl {url}/v1/chat/completions"]
-    if not is_open:
+    if not is_open(env):
         lines.append('    -H "Authorization: Bearer $GOTOAI_MASTER_KEY"')
     lines += ["    -H 'Content-Type: application/json'", f"    -d '{json.dumps(body)}'"]
     return " \\\n".join(lines)
