@@ -93,7 +93,7 @@ def find_no_provider(env: Mapping[str, str], config: str | None) -> tuple[bool, 
     """
     from gotoai._core import Core
 
-    core = Core.open(env, config=config, offline=True)
+    core = Core.open(dict(env), config=config, offline=True)
     try:
         providers = session.Administration(core).ask("models.list").get("providers", [])
         return not providers, core.startup_notice()
