@@ -44,22 +44,23 @@ class Receipt:
 
 
 class Reply(Object):
-    """A whole reply, with its receipt."""
+    """A whole reply, with its receipt. An order that was asked for is itself one: then its own members count."""
 
     __slots__ = ("receipt",)
     receipt: Receipt
 
     @property
     def order(self) -> str | None:
-        return self.receipt.order
+        return self.get("order", self.receipt.order)
 
     @property
     def endpoint(self) -> str | None:
-        return self.receipt.endpoint
+        return self.get("endpoint", self.receipt.endpoint)
 
     @property
     def charge(self) -> Decimal | None:
-        return self.receipt.charge
+        own = self.get("charge")
+        return self.receipt.charge if own is None else Decimal(own)
 
 
 def encode(value: object) -> bytes:

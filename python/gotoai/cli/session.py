@@ -41,7 +41,7 @@ class Administration:
         return answer
 
 
-def open_core(env: Mapping[str, str], config: str | None) -> Core:
+def open_core(env: dict[str, str], config: str | None) -> Core:
     """Opens the store without serving: no recovery, no background task, no provider call."""
     from gotoai._core import Core as NativeCore
 
