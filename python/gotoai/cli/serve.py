@@ -99,7 +99,7 @@ def find_no_provider(env: dict[str, str], config: str | None) -> tuple[bool, str
     """
     from gotoai._core import Core
 
-    core = Core.open(env, config=config, offline=True)
+    core = Core.open(dict(env), config=config, offline=True)
     try:
         providers = session.Administration(core).ask("models.list").get("providers", [])
         return not providers, core.startup_notice()

@@ -45,7 +45,7 @@ def open_core(env: dict[str, str], config: str | None) -> Core:
     """Opens the store without serving: no recovery, no background task, no provider call."""
     from gotoai._core import Core as NativeCore
 
-    return NativeCore.open(env, config=config, offline=True)
+    return NativeCore.open(dict(env), config=config, offline=True)
 
 
 def core_error() -> type[Exception]:
