@@ -201,6 +201,6 @@ class Orders:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def retrieve(self, order: str) -> Reply:
-        """One settled call."""
-        return await self._gateway.call("GET", f"/v1/orders/{order}")
+    async def retrieve(self, order: str) -> Object:
+        """One settled call, as in the ledger: what ``x-gotoai-order`` named."""
+        return Object(await self._gateway.call("GET", f"/v1/orders/{order}"))

@@ -180,6 +180,6 @@ class SyncOrders:
     def __init__(self, gateway: SyncGateway) -> None:
         self._gateway = gateway
 
-    def retrieve(self, order: str) -> Reply:
-        """One settled call."""
-        return self._gateway.call("GET", f"/v1/orders/{order}")
+    def retrieve(self, order: str) -> Object:
+        """One settled call, as in the ledger: what ``x-gotoai-order`` named."""
+        return Object(self._gateway.call("GET", f"/v1/orders/{order}"))

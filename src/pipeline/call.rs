@@ -1,14 +1,16 @@
 //! Owns: what comes into the path and what goes out of it. The doors speak HTTP; the path does not.
 
 use super::Relay;
-use crate::base::{Error, Secret};
+use crate::base::{Error, Retry, Secret};
 use crate::protocol::Operation;
 use crate::protocol::openai::error_envelope;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// How the caller says who it is.
 #[derive(Clone, Debug)]
@@ -47,6 +49,12 @@ impl Reply {
     pub fn error(error: &Error) -> Self {
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // The OpenAI SDKs read this before they guess from the status.
+        let again = match error.kind.retry() {
+            Retry::Never => "false",
+            Retry::Later | Retry::Elsewhere => "true",
+        };
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static(again));
         if let Some(span) = error.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds(span)));
         }

@@ -98,13 +98,13 @@ pub(super) async fn execute(order: &mut OpenOrder) -> Executed {
             }
         }
         let policy = order.endpoint.as_ref().map(|endpoint| endpoint.retry).unwrap_or_default();
-        if round == rounds
-            || pause.is_some_and(|pause| pause > policy.max_backoff)
-            || plan.iter().all(|endpoint| !endpoint.health.wait().is_zero())
-        {
+        // A provider that names a pause opens its breaker for so long: a short one is waited for, a long one is the answer.
+        let soonest = plan.iter().map(|endpoint| endpoint.health.wait()).min().unwrap_or_default();
+        let pause = pause.unwrap_or_default().max(soonest);
+        if round == rounds || pause > policy.max_backoff {
             break;
         }
-        tokio::time::sleep(policy.backoff(round + 1, fastrand::f64()).max(pause.unwrap_or_default())).await;
+        tokio::time::sleep(policy.backoff(round + 1, fastrand::f64()).max(pause)).await;
     }
     last.unwrap_or_else(|| Executed::Failed(none_left()))
 }
@@ -205,6 +205,9 @@ async fn start(content_type: HeaderValue, mut body: ProviderBody, mut scan: Stre
         if scan.errored() {
             return Err(garbage("the stream began with an error event"));
         }
+        if scan.garbled() {
+            return Err(garbage("the stream's first event is not JSON"));
+        }
         return Ok(Executed::Stream(Started { content_type, first, body, scan }));
     }
 }
@@ -257,7 +260,8 @@ async fn reject(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit,
     let again = matches!(status, 401 | 403 | 429) && endpoint.provider.has_ready_credential();
     let (verdict, next) = match status {
         _ if again => (Verdict::Unrelated, Next::Again),
-        429 => (throttled(retry_after), Next::Elsewhere(retry_after)),
+        // The breaker keeps the pause, so that only this endpoint waits.
+        429 => (throttled(retry_after), Next::Elsewhere(None)),
         401 | 403 | 408 | 500.. => (Verdict::Failed, Next::Elsewhere(retry_after)),
         404 => (Verdict::Unrelated, Next::Elsewhere(Some(Duration::MAX))),
         _ => (Verdict::Unrelated, Next::Stop),

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 pub struct Relay {
     /// `None` once the stream has ended.
     live: Option<Live>,
-    /// A last event of the gateway's own.
+    /// What is left to say once the provider's bytes have run out.
     farewell: Option<Bytes>,
     /// Where to read on when the reader leaves: the drop may happen on any thread.
     runtime: Handle,
@@ -43,7 +43,7 @@ impl Relay {
     /// The upstream's bytes have run out, well or badly. What the caller still has to be told comes back.
     fn finish(&mut self, fault: Option<&ProviderFault>) {
         let Some(mut live) = self.live.take() else { return };
-        let end = live.scan.end();
+        let (end, last) = live.scan.finish();
         let provider = live.order.endpoint.as_ref().map_or_else(|| "".into(), |endpoint| Arc::clone(&endpoint.provider_name));
         match end {
             StreamEnd::Complete => {}
@@ -53,13 +53,17 @@ impl Relay {
                 }
             }
         }
+        if !last.is_empty() {
+            self.farewell = Some(last.clone());
+        }
         if end == StreamEnd::Cut {
             let error = Error::new(
                 ErrorKind::StreamCut,
                 format!("provider '{provider}' ended the stream before it was complete; what arrived is charged, the rest is not"),
             );
             tracing::warn!(order = %live.order.cx.order, cause = fault.map(ToString::to_string), "stream cut by the provider");
-            self.farewell = Some([b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
+            let gap: &[u8] = if last.is_empty() { b"" } else { b"\n\n" };
+            self.farewell = Some([&*last, gap, b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
         }
         live.settle(end);
     }
@@ -105,6 +109,8 @@ impl Live {
             }
         };
         let in_time = tokio::time::timeout(limit, read_on).await.is_ok();
+        // The usage may stand in the very last bytes; nobody is left to pass them on to.
+        drop(self.scan.finish());
         drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, false));
     }
 }

@@ -8,6 +8,7 @@ use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money};
 use crate::domain::catalog::{Meter, Usage};
 use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
+use crate::protocol::Operation;
 use crate::protocol::openai::ReadUsage;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -59,7 +60,10 @@ impl OpenOrder {
         headers.insert(CONTENT_TYPE, whole.content_type);
         let ending = Ending {
             usage: whole.facts.usage,
-            delivered: whole.body.len() as u64 / 4,
+            delivered: match self.cx.call.operation {
+                Operation::Chat => whole.body.len() as u64 / 4,
+                Operation::Embeddings => 0,
+            },
             undelivered: false,
             provider_request_id: whole.facts.id.map(Arc::from),
             finish: "complete",
@@ -145,9 +149,12 @@ impl OpenOrder {
             return None;
         }
         let (usage, usage_source) = self.usage(&ending);
+        let Some(ledger) = self.cx.pipeline.ledger.clone() else {
+            self.write_record(&ending, usage, None);
+            return None;
+        };
         let amounts = self.amounts(&usage, usage_source, ending.undelivered);
         self.write_record(&ending, usage, amounts);
-        let ledger = self.cx.pipeline.ledger.as_ref()?;
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         Some(ledger.submit(Command::Settle(Box::new(Settle {
             order: self.cx.order,

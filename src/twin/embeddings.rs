@@ -100,11 +100,14 @@ impl Input {
     }
 
     /// The sum of one repeatable direction per word, scaled to length 1.
+    #[expect(clippy::cast_possible_truncation, reason = "embeddings are single precision on the wire")]
     fn vector(&self, dimensions: usize) -> Vec<f32> {
         let mut sum = vec![0.0_f64; dimensions];
         let mut add = |seed: u64| {
             let mut dice = Dice::new(seed);
-            sum.iter_mut().for_each(|x| *x += dice.signed_unit());
+            for x in &mut sum {
+                *x += dice.signed_unit();
+            }
         };
         match self {
             Self::Text(text) => {

@@ -18,6 +18,7 @@ struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
+    #[expect(clippy::cast_possible_truncation, reason = "a saturated sample value is still an integer")]
     fn value(&mut self, schema: &'a Value, name: &str, depth: usize) -> Value {
         if depth > DEPTH_MAX || self.nodes_left == 0 {
             return Value::Null;

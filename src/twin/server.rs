@@ -55,6 +55,7 @@ impl State {
 }
 
 /// Serves until `stopped` is told or its sender dropped.
+#[expect(clippy::disallowed_methods, reason = "conversations end with the twin's runtime")]
 pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stopped: oneshot::Receiver<()>) {
     loop {
         tokio::select! {

@@ -67,7 +67,7 @@ pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// SplitMix64.
+/// The `SplitMix64` generator.
 pub(super) struct Dice(u64);
 
 impl Dice {

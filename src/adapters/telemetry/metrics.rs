@@ -1,7 +1,7 @@
 //! Owns: the Prometheus metrics, and the access line of each call. Labels come from the catalog and closed lists only, so
 //! that no caller can grow them.
 
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Fault, Result};
 use crate::domain::usage::{CallRecord, Recorder};
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +20,18 @@ struct CallLabels {
     provider: String,
     model: String,
     outcome: String,
+    /// Who has to act: none, client, policy, provider or gateway.
+    fault: &'static str,
+}
+
+fn fault(error: Option<ErrorKind>) -> &'static str {
+    match error.map(ErrorKind::fault) {
+        None => "none",
+        Some(Fault::Client) => "client",
+        Some(Fault::Policy) => "policy",
+        Some(Fault::Provider) => "provider",
+        Some(Fault::Gateway) => "gateway",
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +51,9 @@ struct Series {
     charged_nano: Counter,
 }
 
+/// Endpoint id and operation.
+type SeriesKey = (Arc<str>, &'static str);
+
 /// All metrics of a gateway.
 pub struct Metrics {
     registry: Registry,
@@ -51,7 +66,7 @@ pub struct Metrics {
     charged_nano: Family<EndpointLabels, Counter>,
     pub in_flight: Gauge,
     pub ledger_findings: Gauge,
-    series: RwLock<HashMap<(Arc<str>, &'static str), Arc<Series>>>,
+    series: RwLock<HashMap<SeriesKey, Arc<Series>>>,
 }
 
 fn seconds() -> Histogram {
@@ -118,6 +133,7 @@ impl Metrics {
             provider: labels.provider.clone(),
             model: labels.model.clone(),
             outcome: "served".to_owned(),
+            fault: fault(None),
         };
         let series = Arc::new(Series {
             served: self.calls.get_or_create(&served).clone(),
@@ -142,6 +158,7 @@ impl Metrics {
                     provider: call.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.provider_name.to_string()),
                     model: call.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.model.to_string()),
                     outcome: error.map_or("served", ErrorKind::code).to_owned(),
+                    fault: fault(error),
                 };
                 self.calls.get_or_create(&labels).inc();
             }
@@ -172,6 +189,7 @@ impl Recorder for Metrics {
             stream = call.stream,
             status = call.status,
             error = call.error.map(ErrorKind::code),
+            fault = call.error.map(|error| fault(Some(error))),
             attempts = call.attempts,
             input_tokens = call.usage.input_tokens(),
             output_tokens = call.usage.output_tokens(),

@@ -26,7 +26,7 @@ fn decimal(line: &PriceLine, scale: i128) -> String {
     const PLACES: u32 = 18;
     let scaled = i128::from(line.num) * scale * 10_i128.pow(PLACES - 12);
     let units = scaled / i128::from(line.per);
-    let text = format!("{:0>19}", units);
+    let text = format!("{units:0>19}");
     let (whole, fraction) = text.split_at(text.len() - PLACES as usize);
     match fraction.trim_end_matches('0') {
         "" => whole.to_owned(),
@@ -56,6 +56,7 @@ pub fn price_view(sheet: &PriceSheet) -> Map<String, Value> {
     view
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every operation may fail; this one does not")]
 pub(super) fn models(gateway: &Gateway, _: &[u8]) -> Result<Value> {
     let models: Vec<Value> = gateway
         .models(&Principal::platform("local"))

@@ -3,7 +3,7 @@
 use super::{read, receipt};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, OrderId, Result};
-use crate::domain::ledger::{Check, EntryQuery, Journal, Ledger};
+use crate::domain::ledger::{Check, EntryQuery, Journal, Ledger, hex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -88,10 +88,7 @@ pub(super) fn verify(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
             json!({ "id": check.id(), "title": check.title(), "ok": findings.is_empty(), "findings": findings })
         })
         .collect();
-    let head = report.head.map(|(n, hash)| {
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({ "block": n, "hash": hash })
-    });
+    let head = report.head.map(|(n, hash)| json!({ "block": n, "hash": hex(&hash) }));
     Ok(json!({
         "ok": report.ok(),
         "checks": checks,

@@ -25,8 +25,8 @@ pub(super) fn read_resilience(read: &dyn Fn(&str) -> Result<Scalar>) -> Result<R
         head_timeout: read("http.response_header_timeout")?.duration(MILLISECOND..=24 * HOUR)?,
         idle_timeout: read("http.idle_timeout")?.duration(MILLISECOND..=24 * HOUR)?,
     };
-    match settings.initial_backoff > settings.max_backoff {
-        true => Err(max_backoff.fail("is shorter than initial_backoff")),
-        false => Ok(settings),
+    if settings.initial_backoff > settings.max_backoff {
+        return Err(max_backoff.fail("is shorter than initial_backoff"));
     }
+    Ok(settings)
 }

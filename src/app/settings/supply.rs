@@ -55,13 +55,10 @@ pub(super) fn read_aliases(file: &Section) -> Result<Vec<AliasSettings>> {
 
 fn check_name(name: &str, place: &str) -> Result<()> {
     let valid = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
-    match valid && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) {
-        true => Ok(()),
-        false => Err(wrong(
-            place,
-            "a provider's name consists of lower-case letters, digits, '-', '_' and '.', and begins with a letter or digit",
-        )),
+    if valid && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) {
+        return Ok(());
     }
+    Err(wrong(place, "a provider's name consists of lower-case letters, digits, '-', '_' and '.', and begins with a letter or digit"))
 }
 
 /// `None`: its key is declared but not set (`${OPENAI_API_KEY:-}`), which leaves the provider out.
@@ -221,10 +218,10 @@ fn models_mode(text: &Scalar) -> Result<ModelsMode> {
 }
 
 fn check_allowlist(mode: ModelsMode, models: &[ModelSettings], place: &str) -> Result<()> {
-    match mode == ModelsMode::Allowlist && models.is_empty() {
-        true => Err(wrong(place, "the mode is 'allowlist', but no model is listed, so none could be called; list some, or use 'fallback'")),
-        false => Ok(()),
+    if mode == ModelsMode::Allowlist && models.is_empty() {
+        return Err(wrong(place, "the mode is 'allowlist', but no model is listed, so none could be called; list some, or use 'fallback'"));
     }
+    Ok(())
 }
 
 const fn default_policy(family: &Family) -> DataPolicy {

@@ -73,6 +73,30 @@ impl AccountPath<'_> {
     }
 }
 
+impl<'a> AccountPath<'a> {
+    /// The account that is printed like this; `None` if none is.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (kind, rest) = text.split_once(':')?;
+        let named = rest.rsplit_once(':');
+        Some(match (kind, rest, named) {
+            ("wallet", _, Some((w, "cash"))) => Self::Cash(w),
+            ("wallet", _, Some((w, "held"))) => Self::Held(w),
+            ("wallet", _, Some((w, "recv"))) => Self::Receivable(w),
+            ("psp", _, Some((p, "clearing"))) => Self::PaymentClearing(p),
+            ("prov", _, Some((p, "payable"))) => Self::Payable(p),
+            ("prov", _, Some((p, "suspense"))) => Self::Suspense(p),
+            ("cogs", p, _) => Self::Cogs(p),
+            ("exp", "psp_fee", _) => Self::PaymentFee,
+            ("rev", "usage", _) => Self::UsageRevenue,
+            ("rev", "fee", _) => Self::FeeRevenue,
+            ("exp", "loss:failover", _) => Self::LossFailover,
+            ("exp", "loss:undelivered", _) => Self::LossUndelivered,
+            ("exp", "loss:crash", _) => Self::LossCrash,
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for AccountPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -122,5 +146,33 @@ impl Balance {
 
     pub const fn respects(&self, guard: u8) -> bool {
         (guard & 1 == 0 || self.debits <= self.credits) && (guard & 2 == 0 || self.credits <= self.debits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_read_back() {
+        for path in [
+            AccountPath::Cash("w"),
+            AccountPath::Held("team:held"),
+            AccountPath::Receivable("w"),
+            AccountPath::PaymentClearing("stripe"),
+            AccountPath::PaymentFee,
+            AccountPath::Payable("p"),
+            AccountPath::Suspense("p"),
+            AccountPath::Cogs("p"),
+            AccountPath::UsageRevenue,
+            AccountPath::FeeRevenue,
+            AccountPath::LossFailover,
+            AccountPath::LossUndelivered,
+            AccountPath::LossCrash,
+        ] {
+            assert_eq!(AccountPath::parse(&path.to_string()), Some(path));
+        }
+        assert_eq!(AccountPath::parse("wallet:w"), None);
+        assert_eq!(AccountPath::parse("exp:loss:other"), None);
     }
 }

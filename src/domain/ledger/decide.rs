@@ -5,7 +5,7 @@
 use super::account::AccountPath;
 use super::chain::{hex, sha256};
 use super::command::{Attempt, Command, Refusal, Reply, Reserve, Settle, TopUp};
-use super::event::{Event, EventKind, ReservePayload, SettlePayload};
+use super::event::{Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 use super::order::{HoldSource, Order, OrderState, UsageSource};
 use super::posting::{Posting, PostingCode};
 use super::state::{OpRecord, State, Wallet, WalletKind, Writes};
@@ -70,14 +70,6 @@ fn open_wallet(
     now: Timestamp,
     (op, name, kind, credit_limit, actor): (OpId, &Arc<str>, WalletKind, Option<Money>, &Arc<str>),
 ) -> Decided {
-    #[derive(Serialize)]
-    struct Payload<'a> {
-        wallet: &'a str,
-        kind: WalletKind,
-        credit_limit_nano: Option<i64>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        actor: &'a str,
-    }
     let credit_limit_nano = credit_limit.map(Money::as_nano);
     let fingerprint = sha256(format!("{name}|{kind:?}|{credit_limit_nano:?}").as_bytes());
     if let Some(answer) = repeated(state, op, fingerprint) {
@@ -86,7 +78,8 @@ fn open_wallet(
     if state.wallets.contains_key(name) {
         return Err(Refusal::Conflict);
     }
-    let mut opened = event(state, EventKind::WalletOpened, now, &Payload { wallet: name, kind, credit_limit_nano, actor }, Vec::new());
+    let payload = WalletPayload { wallet: (&**name).into(), kind, credit_limit_nano, actor: (&**actor).into() };
+    let mut opened = event(state, EventKind::WalletOpened, now, &payload, Vec::new());
     opened.op = Some(op);
     let seq = append(state, writes, opened)?;
     let wallet = Wallet {
@@ -131,10 +124,11 @@ fn top_up(state: &mut State, writes: &mut Writes, now: Timestamp, top_up: &TopUp
         let fees = state.account(AccountPath::PaymentFee, writes);
         postings.push(Posting { debit: fees, credit: clearing, amount_nano: fee_nano, code: PostingCode::PaymentFee });
     }
-    // Debt first, in the same event.
-    let owed = state.balance(wallet.receivable).debit_balance().min(amount_nano);
-    if owed > 0 {
-        postings.push(Posting { debit: wallet.cash, credit: wallet.receivable, amount_nano: owed, code: PostingCode::RepayDebt });
+    // Debt first, in the same event, from all the cash there is.
+    let cash = state.balance(wallet.cash).credit_balance().saturating_add(amount_nano);
+    let repaid = debt(state, &wallet).min(cash);
+    if repaid > 0 {
+        postings.push(Posting { debit: wallet.cash, credit: wallet.receivable, amount_nano: repaid, code: PostingCode::RepayDebt });
     }
     let payload = Payload {
         wallet: &top_up.wallet,
@@ -149,6 +143,16 @@ fn top_up(state: &mut State, writes: &mut Writes, now: Timestamp, top_up: &TopUp
     let seq = append(state, writes, paid)?;
     remember(state, writes, OpRecord { id: top_up.op, fingerprint, refusal: None, seq });
     Ok(Reply::Done { seq, duplicate: false })
+}
+
+/// What is owed for good. What an open hold has lent from the receivable is none: it goes back, or becomes debt, when its
+/// order ends; paid back before, it could not go back any more.
+fn debt(state: &State, wallet: &Wallet) -> i64 {
+    let owed = state.balance(wallet.receivable).debit_balance();
+    match wallet.kind {
+        WalletKind::Prepaid => owed,
+        WalletKind::Postpaid => owed - state.balance(wallet.held).credit_balance(),
+    }
 }
 
 /// Which of the wallet's accounts a hold comes from, if it may be taken at all.
@@ -296,7 +300,7 @@ fn split_charge(state: &mut State, writes: &mut Writes, wallet: &Wallet, hold_na
 
 fn next_state(before: OrderState, settle: &Settle) -> OrderState {
     match (before, settle.usage_source, settle.amounts) {
-        (OrderState::Expired, ..) => OrderState::LateSettled,
+        (OrderState::Expired, _, Some(_)) => OrderState::LateSettled,
         (_, UsageSource::None, _) => OrderState::Released,
         (_, UsageSource::Provider | UsageSource::Estimated, None) => OrderState::Unpriced,
         (_, UsageSource::Provider, Some(_)) => OrderState::Finalized,
@@ -332,11 +336,14 @@ fn settle(state: &mut State, writes: &mut Writes, now: Timestamp, settle: &Settl
     postings.extend(release_posting(&order, &wallet, hold_nano - charge_nano.min(hold_nano)));
     let next = next_state(order.state, settle);
     let kind = match next {
-        OrderState::LateSettled => EventKind::LateSettle,
+        _ if late => EventKind::LateSettle,
         OrderState::Released => EventKind::Release,
-        OrderState::Reserved | OrderState::Finalized | OrderState::Expired | OrderState::Provisional | OrderState::Unpriced => {
-            EventKind::Finalize
-        }
+        OrderState::Reserved
+        | OrderState::Finalized
+        | OrderState::Expired
+        | OrderState::LateSettled
+        | OrderState::Provisional
+        | OrderState::Unpriced => EventKind::Finalize,
     };
     let known = settle.amounts.is_some();
     let payload = SettlePayload {

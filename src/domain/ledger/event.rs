@@ -5,6 +5,7 @@ use super::chain::{Hash, sha256};
 use super::command::Attempt;
 use super::order::UsageSource;
 use super::posting::Posting;
+use super::state::WalletKind;
 use crate::base::{OpId, OrderId, Timestamp};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,16 @@ impl Event {
 pub struct AccountPayload<'a> {
     pub account: i64,
     pub path: Cow<'a, str>,
+}
+
+/// Payload of an opened wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletPayload<'a> {
+    pub wallet: Cow<'a, str>,
+    pub kind: WalletKind,
+    pub credit_limit_nano: Option<i64>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub actor: Cow<'a, str>,
 }
 
 /// Payload of a reserve.

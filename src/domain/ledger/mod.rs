@@ -16,10 +16,10 @@ mod store;
 mod verify;
 
 pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
-pub use chain::{Block, Hash};
+pub use chain::{Block, Hash, hex};
 pub use command::{Attempt, AttemptOutcome, Command, Refusal, Reply, Reserve, Settle, TopUp};
 pub use decide::decide;
-pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload};
+pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 pub use order::{HoldSource, Order, OrderState, UsageSource};
 pub use posting::{Posting, PostingCode};
 pub use settle::{Amounts, hold_for, settle_amounts};

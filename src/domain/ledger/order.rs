@@ -3,8 +3,8 @@
 
 use crate::base::{Money, OrderId, Timestamp};
 
-/// `Reserved -> Finalized | Released | Expired (-> LateSettled) | Provisional (-> Finalized) | Unpriced`. The transition
-/// and its postings are one transaction: that transition is the idempotency of settlement.
+/// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced`. The
+/// transition and its postings are one transaction: that transition is the idempotency of settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OrderState {

@@ -2,13 +2,15 @@
 //! order, every hash, and names what does not agree. Checks are numbered as in the ledger law, section 6.
 //! Refuses to know: where the rows come from, and repair.
 
-use super::account::{Account, AccountId, Balance};
+use super::account::{Account, AccountId, AccountPath, Balance};
 use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
-use super::event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload};
+use super::event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 use super::order::{Order, OrderState};
+use super::state::{Wallet, WalletKind};
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::catalog::PriceSheet;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One thing that does not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Check {
             Self::R04 => "what is held is the sum of the open holds",
             Self::R05 => "what entered a hold has left it once its order ended",
             Self::R06 => "no open order is past its deadline",
-            Self::R07 => "orders and journal agree, the sequence has no gap",
+            Self::R07 => "orders, wallets and journal agree, the sequence has no gap",
             Self::R08 => "charge = pass-through + fee, and the cost follows from usage and price",
             Self::R21 => "hash chain and Merkle roots hold",
             Self::R24 => "the ledger's time never runs backwards",
@@ -79,9 +81,11 @@ struct Told {
     reserve_seq: i64,
     final_seq: Option<i64>,
     state: Option<OrderState>,
+    wallet: String,
     hold_nano: i64,
     charge_nano: Option<i64>,
     pass_nano: Option<i64>,
+    cost_nano: Option<i64>,
     /// Entered minus left the held account.
     still_held: i64,
 }
@@ -93,6 +97,9 @@ pub struct Verifier {
     paths: HashMap<AccountId, String>,
     held: HashMap<AccountId, i64>,
     orders: HashMap<OrderId, Told>,
+    wallets: HashMap<String, (WalletKind, Option<i64>)>,
+    /// Stored wallets, by the number that orders refer to.
+    wallet_names: HashMap<i64, Arc<str>>,
     prices: HashMap<String, PriceSheet>,
     leaves: Vec<Hash>,
     /// Debits and credits of all stored balances.
@@ -121,6 +128,8 @@ impl Verifier {
             paths: HashMap::new(),
             held: HashMap::new(),
             orders: HashMap::new(),
+            wallets: HashMap::new(),
+            wallet_names: HashMap::new(),
             prices: HashMap::new(),
             leaves: Vec::new(),
             total: (0, 0),
@@ -198,20 +207,28 @@ impl Verifier {
                 Err(error) => self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq)),
             }
         }
+        if event.kind == EventKind::WalletOpened {
+            match serde_json::from_slice::<WalletPayload<'_>>(&event.payload) {
+                Ok(opened) => drop(self.wallets.insert(opened.wallet.into_owned(), (opened.kind, opened.credit_limit_nano))),
+                Err(error) => self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq)),
+            }
+        }
         let Some(id) = event.order else { return };
         let mut order = self.orders.remove(&id).unwrap_or_default();
         for posting in &event.postings {
             let is_held = |account: &AccountId| self.paths.get(account).is_some_and(|path| path.ends_with(":held"));
             let moved = i64::from(is_held(&posting.credit)) - i64::from(is_held(&posting.debit));
-            order.still_held += moved * posting.amount_nano;
+            order.still_held = order.still_held.saturating_add(moved.saturating_mul(posting.amount_nano));
             if moved != 0 {
                 let account = if moved > 0 { posting.credit } else { posting.debit };
-                *self.held.entry(account).or_default() += moved * posting.amount_nano;
+                let held = self.held.entry(account).or_default();
+                *held = held.saturating_add(moved.saturating_mul(posting.amount_nano));
             }
         }
         let read = match event.kind {
             EventKind::Reserve => serde_json::from_slice::<ReservePayload<'_>>(&event.payload).map(|reserve| {
                 order.reserve_seq = event.seq;
+                order.wallet = reserve.wallet.into_owned();
                 order.hold_nano = reserve.hold_nano;
                 order.state = Some(OrderState::Reserved);
             }),
@@ -228,6 +245,7 @@ impl Verifier {
                 order.state = OrderState::ALL.into_iter().find(|state| state.name() == settled.state);
                 order.charge_nano = settled.charge_nano;
                 order.pass_nano = settled.pass_through_nano;
+                order.cost_nano = settled.cost_nano;
             }),
         };
         if let Err(error) = read {
@@ -271,6 +289,23 @@ impl Verifier {
         self.report.head = Some((block.n, block.hash));
     }
 
+    /// A stored wallet, after the whole journal and before the accounts. Frozen is not told by the journal yet.
+    pub fn wallet(&mut self, wallet: &Wallet) {
+        let told = self.wallets.remove(&*wallet.name);
+        let name = &*wallet.name;
+        let own = [
+            (wallet.cash, AccountPath::Cash(name)),
+            (wallet.held, AccountPath::Held(name)),
+            (wallet.receivable, AccountPath::Receivable(name)),
+        ];
+        let same = told == Some((wallet.kind, wallet.credit_limit.map(Money::as_nano)))
+            && own.iter().all(|(account, path)| self.paths.get(account).is_some_and(|opened| *opened == path.to_string()));
+        if !same {
+            self.find(Check::R07, format!("wallet '{name}' is not stored as it was opened"));
+        }
+        self.wallet_names.insert(wallet.id, Arc::clone(&wallet.name));
+    }
+
     /// A stored account with its stored balance, after the whole journal.
     pub fn account(&mut self, account: &Account, stored: Balance) {
         let path = self.paths.remove(&account.id);
@@ -279,6 +314,10 @@ impl Verifier {
                 Check::R03,
                 format!("account {} is stored as '{}' but was opened as '{}'", account.id, account.path, path.unwrap_or_default()),
             );
+        }
+        let meant = AccountPath::parse(&account.path).map(|path| (path.class() as u8, path.guard()));
+        if meant != Some((account.class, account.guard)) {
+            self.find(Check::R03, format!("account '{}' is not stored with the class and limit that its name means", account.path));
         }
         let computed = self.balances.remove(&account.id).unwrap_or_default();
         if computed != stored {
@@ -308,7 +347,9 @@ impl Verifier {
             && told.final_seq == order.final_seq
             && told.hold_nano == order.hold.as_nano()
             && told.charge_nano == nano(order.charge)
-            && told.pass_nano == nano(order.pass_through);
+            && told.pass_nano == nano(order.pass_through)
+            && told.cost_nano == nano(order.cost)
+            && self.wallet_names.get(&order.wallet_id).is_some_and(|name| **name == *told.wallet);
         if !same {
             self.find(Check::R07, format!("order {} is stored as {} but the journal tells otherwise", order.id, order.state.name()));
         }
@@ -321,7 +362,7 @@ impl Verifier {
             self.find(Check::R06, format!("order {} is open past its deadline {}", order.id, order.expires_at));
         }
         if let (Some(charge), Some(pass), Some(fee)) = (nano(order.charge), nano(order.pass_through), nano(order.fee))
-            && charge != pass + fee
+            && i128::from(charge) != i128::from(pass) + i128::from(fee)
         {
             self.find(Check::R08, format!("order {}: charge {charge} is not pass-through {pass} + fee {fee}", order.id));
         }
@@ -337,6 +378,9 @@ impl Verifier {
         }
         for (id, path) in std::mem::take(&mut self.paths) {
             self.find(Check::R03, format!("account {id} ('{path}') was opened but is not stored"));
+        }
+        for name in std::mem::take(&mut self.wallets).into_keys() {
+            self.find(Check::R07, format!("wallet '{name}' was opened but is not stored"));
         }
         for id in std::mem::take(&mut self.orders).into_keys() {
             self.find(Check::R07, format!("order {id} is in the journal but is not stored"));

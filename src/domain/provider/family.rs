@@ -74,11 +74,11 @@ const fn own(name: &'static str, base_url: Option<&'static str>) -> Family {
     }
 }
 
-/// Sources, looked up in November 2026. Base URLs: the vendors' API pages (DeepSeek names https://api.deepseek.com, without
+/// Sources, looked up in November 2026. Base URLs: the vendors' API pages (DeepSeek names <https://api.deepseek.com>, without
 /// a version). `disconnect`: openrouter.ai/docs/api-reference/streaming, "Provider Support", lists OpenAI, Together,
 /// Fireworks, xAI and DeepSeek as supported, Groq and Mistral as not. `stream_options.include_usage`: Together reports usage
 /// only when asked (vercel/ai#17986); OpenRouter ignores it and always reports (its page "Usage Accounting"); DeepSeek's own
-/// request example carries it; LangChain's Groq client sends it by default (in May 2024 Groq still refused it,
+/// request example carries it; `LangChain`'s Groq client sends it by default (in May 2024 Groq still refused it,
 /// vercel/ai#1578); nothing was found that speaks against xAI and Fireworks.
 const FAMILIES: &[Family] = &[
     Family { request_id_header: "x-client-request-id", ..hosted("openai", "https://api.openai.com/v1", Disconnect::Abort) },

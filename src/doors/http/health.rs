@@ -1,4 +1,4 @@
-//! Owns: what machines ask of a gateway: alive, ready, metrics, its API in OpenAPI. None of it needs a key, and none of it
+//! Owns: what machines ask of a gateway: alive, ready, metrics, its API as a document. None of it needs a key, and none of it
 //! tells anything of a tenant.
 
 use super::answer::{json, refuse, request_id, text};

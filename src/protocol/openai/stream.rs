@@ -33,6 +33,7 @@ pub struct StreamScan {
     done: bool,
     finished: bool,
     errored: bool,
+    garbled: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +57,7 @@ impl StreamScan {
             done: false,
             finished: false,
             errored: false,
+            garbled: false,
         }
     }
 
@@ -81,22 +83,31 @@ impl StreamScan {
         self.errored
     }
 
+    /// The first event was not JSON: whatever this is, it is not the dialect.
+    pub fn garbled(&self) -> bool {
+        self.garbled
+    }
+
     /// The end mark has come.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// How the stream stands, once its bytes have run out.
-    pub fn end(&mut self) -> StreamEnd {
+    /// The bytes have run out: how the stream stands, and what of its last ones still goes on to the caller. Some providers
+    /// leave out the blank line behind the last event; what is whole counts, an event that breaks off in the middle does not.
+    pub fn finish(&mut self) -> (StreamEnd, Bytes) {
         let rest = self.splitter.rest();
-        let broken_off = rest.iter().any(|byte| !byte.is_ascii_whitespace());
-        if self.errored {
+        let is_blank = rest.iter().all(u8::is_ascii_whitespace);
+        let is_whole = is_blank || sse::data(&rest).is_some_and(|data| data == b"[DONE]" || is_object(data));
+        let hidden = is_whole && self.scan(&rest) && self.is_hidden(&rest);
+        let end = if self.errored {
             StreamEnd::ErrorEvent
-        } else if self.done || (self.finished && !broken_off) {
+        } else if self.done || (self.finished && is_whole) {
             StreamEnd::Complete
         } else {
             StreamEnd::Cut
-        }
+        };
+        (end, if is_whole && !hidden { rest } else { Bytes::new() })
     }
 
     /// Reads the events; true if one of them must be taken out.
@@ -120,8 +131,9 @@ impl StreamScan {
     }
 
     fn first(&mut self, data: &[u8]) {
-        self.id =
-            serde_json::from_slice::<Chunk<'_>>(data).ok().and_then(|chunk| chunk.id).map(Cow::into_owned).or_else(|| Some(String::new()));
+        let chunk = serde_json::from_slice::<Chunk<'_>>(data);
+        self.garbled = chunk.is_err();
+        self.id = Some(chunk.ok().and_then(|chunk| chunk.id).map(Cow::into_owned).unwrap_or_default());
     }
 
     /// Without a parse: what the event delivers, whether it ends the choice, whether it is an error.
@@ -157,6 +169,10 @@ impl StreamScan {
 
 fn is_empty_list(raw: Option<&RawValue>) -> bool {
     raw.is_some_and(|raw| raw.get().bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]"))
+}
+
+fn is_object(data: &[u8]) -> bool {
+    data.first() == Some(&b'{') && serde_json::from_slice::<&RawValue>(data).is_ok()
 }
 
 /// What stands behind `"name":`, blanks skipped.
@@ -211,18 +227,38 @@ mod tests {
             let (out, mut scan) = run(true, &all, step);
             assert_eq!(out, [ROLE, TEXT, STOP, DONE].concat());
             assert_eq!(scan.usage.map(|usage| (usage.input_uncached, usage.output_text)), Some((3, 2)));
-            assert_eq!((scan.end(), scan.id.as_deref()), (StreamEnd::Complete, Some("c1")));
+            assert_eq!((scan.finish(), scan.id.as_deref()), ((StreamEnd::Complete, Bytes::new()), Some("c1")));
             assert_eq!(run(false, &all, step).0, all);
         }
     }
 
     #[test]
     fn tells_complete_from_cut_from_error() {
-        assert_eq!(run(true, &[ROLE, TEXT].concat(), 50).1.end(), StreamEnd::Cut);
-        assert_eq!(run(true, &[ROLE, TEXT, STOP].concat(), 50).1.end(), StreamEnd::Complete);
-        let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
-        assert_eq!(run(true, &[ROLE, error].concat(), 50).1.end(), StreamEnd::ErrorEvent);
-        assert_eq!(run(true, &[ROLE, TEXT, "data: {\"id\":\"c1\",\"cho"].concat(), 50).1.end(), StreamEnd::Cut);
+        let end = |events: &[&str]| run(true, &events.concat(), 50).1.finish().0;
+        assert_eq!(end(&[ROLE, TEXT]), StreamEnd::Cut);
+        assert_eq!(end(&[ROLE, TEXT, STOP]), StreamEnd::Complete);
+        assert_eq!(end(&[ROLE, "data: {\"error\":{\"message\":\"overloaded\"}}\n\n"]), StreamEnd::ErrorEvent);
+        assert_eq!(end(&[ROLE, TEXT, "data: {\"id\":\"c1\",\"cho"]), StreamEnd::Cut);
+        assert_eq!(end(&[ROLE, TEXT, STOP, "data: {\"id\":\"c1\",\"cho"]), StreamEnd::Cut);
+    }
+
+    #[test]
+    fn a_last_event_without_its_blank_line_counts_and_goes_on() {
+        for last in ["data: [DONE]\n", "data: [DONE]"] {
+            let (_, mut scan) = run(true, &[ROLE, TEXT, STOP, last].concat(), 50);
+            assert_eq!(scan.finish(), (StreamEnd::Complete, Bytes::from_static(last.as_bytes())));
+        }
+        let (_, mut scan) = run(true, &[ROLE, TEXT, STOP, USAGE.trim_end()].concat(), 50);
+        assert_eq!(scan.finish(), (StreamEnd::Complete, Bytes::new()), "the usage was asked for by the gateway");
+        assert!(scan.usage.is_some());
+        let (_, mut scan) = run(true, &[ROLE, TEXT.trim_end()].concat(), 50);
+        assert_eq!(scan.finish(), (StreamEnd::Cut, Bytes::from_static(TEXT.trim_end().as_bytes())));
+    }
+
+    #[test]
+    fn tells_garbage_from_a_first_event() {
+        assert!(run(true, "data: <html>\n\n", 50).1.garbled());
+        assert!(![ROLE, "data: {}\n\n", ": note\n\n"].iter().any(|event| run(true, event, 500).1.garbled()));
     }
 
     #[test]

@@ -260,6 +260,11 @@ fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
     for block in blocks {
         verifier.block(&block?);
     }
+    let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
+    let mut wallets = wallets.query([])?;
+    while let Some(row) = wallets.next()? {
+        verifier.wallet(&rows::wallet(row)?);
+    }
     let mut accounts = c.prepare(
         "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
     )?;

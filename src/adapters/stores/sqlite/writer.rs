@@ -5,7 +5,7 @@
 use super::connection::from_sqlite;
 use super::ledger::Sync;
 use super::rows;
-use crate::base::{Clock, Error, ErrorKind, OpId, Result, Timestamp};
+use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
 use crate::domain::ledger::{Account, Balance, Block, Command, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
@@ -13,7 +13,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Settlements of a failed commit are tried again this often, even when nothing else comes.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 type Answer = oneshot::Sender<Result<Reply>>;
 
@@ -75,14 +79,34 @@ impl Queue {
         self.inner.lock().failing = failing;
     }
 
-    /// What is queued, at most a batch; empty only when the queue is closed.
-    fn take(&self) -> Vec<(Command, Answer)> {
+    /// What is queued, at most a batch; `None` when the queue is closed and empty. With `patience` it comes back empty
+    /// after that time.
+    fn take(&self, patience: Option<Duration>) -> Option<Vec<(Command, Answer)>> {
         let mut inner = self.inner.lock();
         while inner.commands.is_empty() && !inner.closed {
-            self.filled.wait(&mut inner);
+            match patience {
+                None => self.filled.wait(&mut inner),
+                Some(span) if self.filled.wait_for(&mut inner, span).timed_out() => return Some(Vec::new()),
+                Some(_) => {}
+            }
         }
         let count = inner.commands.len().min(Self::MAX_BATCH);
-        inner.commands.drain(..count).collect()
+        if count == 0 { None } else { Some(inner.commands.drain(..count).collect()) }
+    }
+}
+
+/// However the thread ends, panics included: what is queued and what comes is refused, not left waiting.
+struct Ended<'a>(&'a Queue);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut inner = self.0.inner.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.commands)
+        };
+        // Dropping an answer tells its caller that the ledger is closed; not under the lock.
+        drop(waiting);
     }
 }
 
@@ -98,8 +122,10 @@ pub(super) struct Writer {
     sync: Sync,
     wal: PathBuf,
     wal_file: Option<File>,
-    /// Settlements of a failed commit: tried again with the next one, for what was used must be booked.
+    /// Settlements of failed commits: tried again once a commit succeeds.
     unsettled: Vec<Command>,
+    /// Orders that had ended before they were asked for: forgotten after the commit.
+    closed: Vec<OrderId>,
     /// Set by an error after which the file cannot be trusted; everything is refused from then on.
     broken: Option<Error>,
 }
@@ -110,7 +136,14 @@ impl Writer {
             Sync::Strict => "FULL",
             Sync::Hybrid | Sync::Relaxed => "NORMAL",
         };
-        connection.pragma_update(None, "synchronous", level).map_err(|error| from_sqlite(&error))?;
+        let tune = || {
+            connection.pragma_update(None, "synchronous", level)?;
+            // KiB; grown into under load only. The default of 2 MB reads pages back from the file all the time.
+            connection.pragma_update(None, "cache_size", -16_384)?;
+            // Pages. Longer than the default, so that a page written again and again is moved to the file less often.
+            connection.pragma_update(None, "wal_autocheckpoint", 4_000)
+        };
+        tune().map_err(|error| from_sqlite(&error))?;
         let mut writer = Self {
             connection,
             clock,
@@ -121,6 +154,7 @@ impl Writer {
             wal,
             wal_file: None,
             unsettled: Vec::new(),
+            closed: Vec::new(),
             broken: None,
         };
         writer.load().map_err(|error| from_sqlite(&error))?;
@@ -128,55 +162,111 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, queue: &Queue) {
+        let _ended = Ended(queue);
         loop {
-            let batch = queue.take();
-            if batch.is_empty() {
-                self.retry_unsettled();
-                return;
-            }
-            let failing = self.commit(batch);
-            if failing.is_some() || queue.failing().is_some() {
+            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let Some(batch) = queue.take(patience) else { break };
+            let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
+            let outcomes = self.book(&commands);
+            let failed = !outcomes.is_empty() && outcomes.iter().all(Result::is_err);
+            let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| failed).map(|error| error.message.clone());
+            if failed || queue.failing().is_some() {
                 queue.report(failing);
             }
+            let is_unsettled = |(command, outcome): &(Command, &Result<Reply>)| outcome.is_err() && matches!(command, Command::Settle(_));
+            let unsettled: Vec<Command> = commands.into_iter().zip(&outcomes).filter(is_unsettled).map(|(command, _)| command).collect();
+            self.answer(answers.into_iter().zip(outcomes));
+            if !failed {
+                self.retry_unsettled();
+            }
+            self.unsettled.extend(unsettled);
+        }
+        self.retry_unsettled();
+    }
+
+    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
+    /// lose only reserves whose calls died with the machine.
+    fn answer(&mut self, outcomes: impl Iterator<Item = (Answer, Result<Reply>)>) {
+        let mut waiting = Vec::new();
+        for (answer, outcome) in outcomes {
+            if self.sync == Sync::Hybrid && !matches!(outcome, Ok(Reply::Held { .. }) | Err(_)) {
+                waiting.push((answer, outcome));
+            } else {
+                let _ = answer.send(outcome);
+            }
+        }
+        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
+        for (answer, outcome) in waiting {
+            let _ = answer.send(synced.clone().and(outcome));
         }
     }
 
+    /// Decides and commits the commands in one transaction; an error says that nothing of them has happened. A command that
+    /// the tables themselves refuse must not take the others with it: then each is committed alone.
+    fn book(&mut self, commands: &[Command]) -> Vec<Result<Reply>> {
+        if let Some(error) = &self.broken {
+            return vec![Err(error.clone()); commands.len()];
+        }
+        match self.transact(commands, false) {
+            Ok(replies) => replies.into_iter().map(Ok).collect(),
+            Err(error) if is_of_command(&error) => {
+                self.undo();
+                commands.iter().map(|command| self.book_alone(command).unwrap_or_else(|error| Err(self.fail(&error)))).collect()
+            }
+            Err(error) => vec![Err(self.fail(&error)); commands.len()],
+        }
+    }
+
+    /// The outer error is the store's, unless `is_of_command`; then nothing was undone yet.
+    fn book_alone(&mut self, command: &Command) -> rusqlite::Result<Result<Reply>> {
+        if let Some(error) = &self.broken {
+            return Ok(Err(error.clone()));
+        }
+        let reply = self.transact(std::slice::from_ref(command), true)?.pop();
+        Ok(reply.ok_or_else(|| Error::new(ErrorKind::Internal, "the ledger gave no answer")))
+    }
+
+    /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even now, alone and
+    /// in a store that works, is given up with an error in the log; its hold goes back at its deadline.
     fn retry_unsettled(&mut self) {
-        if !self.unsettled.is_empty() {
-            self.commit(Vec::new());
+        let again = std::mem::take(&mut self.unsettled);
+        if again.is_empty() || self.broken.is_some() {
+            self.unsettled = again;
+            return;
+        }
+        match self.transact(&again, false) {
+            Ok(_) => return,
+            Err(error) if is_of_command(&error) => self.undo(),
+            Err(error) => {
+                self.fail(&error);
+                self.unsettled = again;
+                return;
+            }
+        }
+        for command in again {
+            match self.book_alone(&command) {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => self.unsettled.push(command),
+                Err(error) => {
+                    self.fail(&error);
+                    if !is_of_command(&error) {
+                        self.unsettled.push(command);
+                    } else if let Command::Settle(settle) = &command {
+                        tracing::error!(order = %settle.order, "ledger: a settlement cannot be booked and is given up");
+                    }
+                }
+            }
         }
     }
 
-    /// Decides and commits one batch, and answers it. On failure nothing of it has happened, and the reason comes back.
-    fn commit(&mut self, batch: Vec<(Command, Answer)>) -> Option<String> {
-        let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
-        let again = std::mem::take(&mut self.unsettled);
-        let outcome = match &self.broken {
-            Some(error) => Err(error.clone()),
-            None => self.transact(&again, &commands).map_err(|error| self.fail(&error)),
-        };
-        match outcome {
-            Ok(replies) => {
-                for (answer, reply) in answers.into_iter().zip(replies) {
-                    let _ = answer.send(Ok(reply));
-                }
-                None
-            }
-            Err(error) => {
-                self.unsettled = again;
-                self.unsettled.extend(commands.into_iter().filter(|command| matches!(command, Command::Settle(_))));
-                for answer in answers {
-                    let _ = answer.send(Err(error.clone()));
-                }
-                Some(error.message)
-            }
-        }
+    /// The state may hold what was not committed; everything is read again.
+    fn undo(&mut self) {
+        let _ = self.connection.execute_batch("ROLLBACK");
+        self.data_version = -1;
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
-        let _ = self.connection.execute_batch("ROLLBACK");
-        // The state may hold what was not committed; everything is read again.
-        self.data_version = -1;
+        self.undo();
         let public = Error { kind: ErrorKind::LedgerUnavailable, ..from_sqlite(error) };
         tracing::error!(error = %error, "ledger: the commit failed, nothing of it was booked");
         let is_disk_in_doubt = |code| matches!(code, ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
@@ -188,7 +278,27 @@ impl Writer {
         public
     }
 
-    fn transact(&mut self, again: &[Command], commands: &[Command]) -> rusqlite::Result<Vec<Reply>> {
+    /// A reserve's id is new, so nobody looks it up on the way to a hold; the table refuses one that is not, and then, with
+    /// `exact`, it is. On a refusal it is looked up at once: an order that exists answers as before.
+    fn reserve(&mut self, id: OrderId, command: &Command, now: Timestamp, writes: &mut Writes, exact: bool) -> rusqlite::Result<Reply> {
+        let known = Needs { order: Some(id), ..Needs::default() };
+        if exact {
+            self.fetch(&known)?;
+        }
+        let recorded = writes.ops.len();
+        let reply = decide(&mut self.state, command, now, writes);
+        if exact || !matches!(reply, Reply::Refused(_)) {
+            return Ok(reply);
+        }
+        self.fetch(&known)?;
+        if !self.state.orders.contains_key(&id) {
+            return Ok(reply);
+        }
+        writes.ops.truncate(recorded);
+        Ok(decide(&mut self.state, command, now, writes))
+    }
+
+    fn transact(&mut self, commands: &[Command], exact: bool) -> rusqlite::Result<Vec<Reply>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let seen: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if seen != self.data_version {
@@ -199,25 +309,26 @@ impl Writer {
         self.state.last_ts = now;
         let mut writes = Writes::default();
         let mut replies = Vec::with_capacity(commands.len());
-        for command in again {
-            self.fetch(&Needs::of(command))?;
-            decide(&mut self.state, command, now, &mut writes);
-        }
         for command in commands {
             self.fetch(&Needs::of(command))?;
-            replies.push(decide(&mut self.state, command, now, &mut writes));
+            replies.push(match command {
+                Command::Reserve(reserve) => self.reserve(reserve.order, command, now, &mut writes, exact)?,
+                Command::OpenWallet { .. }
+                | Command::TopUp(_)
+                | Command::Dispatch { .. }
+                | Command::Settle(_)
+                | Command::Expire { .. }
+                | Command::Recover { .. } => decide(&mut self.state, command, now, &mut writes),
+            });
         }
         let head = self.write(&writes, now)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.head = head;
         self.forget(&writes);
-        if self.sync == Sync::Hybrid && commands.iter().any(|command| !matches!(command, Command::Reserve(_))) {
-            self.sync_wal()?;
-        }
         Ok(replies)
     }
 
-    /// Hybrid: settlements are answered only once the log is on the disk; batches of reserves alone are not synced.
+    /// Puts the log on the disk; SQLite itself does so only at checkpoints when it is not asked to at every commit.
     fn sync_wal(&mut self) -> rusqlite::Result<()> {
         let failed = |error: std::io::Error| {
             rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(error.to_string()))
@@ -231,8 +342,8 @@ impl Writer {
     /// Wallets stay in memory, orders only while they are open.
     fn forget(&mut self, writes: &Writes) {
         const MAX_WALLETS: usize = 200_000;
-        for id in &writes.orders_changed {
-            self.state.orders.remove(id);
+        for id in writes.orders_changed.iter().copied().chain(std::mem::take(&mut self.closed)) {
+            self.state.orders.remove(&id);
         }
         self.state.ops.clear();
         if self.state.wallets.len() > MAX_WALLETS {
@@ -286,6 +397,9 @@ impl Writer {
                 && let Some(wallet) = rows::wallet_by_id(c, order.wallet_id)?
             {
                 hold_wallet(c, &mut self.state, wallet)?;
+            }
+            if !order.state.is_open() {
+                self.closed.push(id);
             }
             self.state.orders.insert(id, order);
         }
@@ -349,6 +463,11 @@ impl Writer {
             None => Ok(self.head),
         }
     }
+}
+
+/// Refused by the tables' rules, or unreadable in its own rows: not the store's failure but this command's.
+fn is_of_command(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none_or(|code| code == ErrorCode::ConstraintViolation)
 }
 
 /// Puts a wallet and its three accounts into the state.

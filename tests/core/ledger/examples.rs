@@ -1,0 +1,198 @@
+//! Owns: the worked examples of the ledger law, section 2, by its numbers, with every posting. Cases that this version does not
+//! book are not here: refunds (6), BYOK (7), caches (8), the loss of a failed attempt when another serves (9), invoices (18).
+
+use super::commands::{open, order, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
+use super::memory::Memory;
+use gotoai::base::{Money, Timestamp};
+use gotoai::domain::ledger::{Command, OrderState, Reply, UsageSource, WalletKind};
+
+/// One prepaid wallet `w` with `cash`.
+fn prepaid(cash: i64, limit: Option<i64>) -> Memory {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Prepaid, limit));
+    memory.run(&top_up(2, "w", cash, 0));
+    memory
+}
+
+fn moves(memory: &Memory, expected: &[(&str, &str, i64)]) {
+    let moved = memory.moved();
+    let moved: Vec<_> = moved.iter().map(|(debit, credit, amount)| (debit.as_str(), credit.as_str(), *amount)).collect();
+    assert_eq!(moved, expected);
+    let report = memory.verify();
+    assert!(report.ok(), "{:?}", report.findings);
+}
+
+fn charged(reply: Reply) -> (OrderState, Option<i64>) {
+    match reply {
+        Reply::Settled { state, charge, duplicate: false } => (state, charge.map(Money::as_nano)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn case_1_top_up_with_the_payment_providers_fee() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Prepaid, None));
+    memory.run(&top_up(2, "w", 25_000_000_000, 1_025_000_000));
+    moves(&memory, &[("psp:stripe:clearing", "wallet:w:cash", 25_000_000_000), ("exp:psp_fee", "psp:stripe:clearing", 1_025_000_000)]);
+}
+
+#[test]
+fn case_1_the_same_payment_counts_once_and_another_amount_is_a_conflict() {
+    let mut memory = prepaid(25, None);
+    let before = memory.balances();
+    assert!(matches!(memory.run(&top_up(2, "w", 25, 0)), Reply::Done { duplicate: true, .. }));
+    assert!(matches!(memory.run(&top_up(2, "w", 26, 0)), Reply::Refused(refusal) if refusal.code() == "conflict"));
+    assert_eq!(memory.balances(), before);
+}
+
+#[test]
+fn case_2_reserve() {
+    let mut memory = prepaid(25_000_000_000, None);
+    assert_eq!(memory.run(&reserve(1, "w", 900_000)), Reply::Held { hold: Money::nano(900_000) });
+    moves(&memory, &[("wallet:w:cash", "wallet:w:held", 900_000)]);
+}
+
+#[test]
+fn cases_3_and_4_finalize_and_release_are_one_event() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    assert_eq!(charged(memory.run(&settle(1, 6730))), (OrderState::Finalized, Some(7100)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 6730),
+            ("wallet:w:held", "rev:fee", 370),
+            ("cogs:acme", "prov:acme:payable", 6730),
+            ("wallet:w:held", "wallet:w:cash", 892_900),
+        ],
+    );
+}
+
+#[test]
+fn case_5_nothing_billed() {
+    let mut memory = prepaid(1000, None);
+    let before = memory.balances();
+    memory.run(&reserve(1, "w", 900));
+    assert_eq!(charged(memory.run(&release(1))), (OrderState::Released, Some(0)));
+    moves(&memory, &[("wallet:w:held", "wallet:w:cash", 900)]);
+    assert_eq!(memory.balances(), before);
+}
+
+#[test]
+fn case_10b_settled_on_an_estimate_is_provisional() {
+    let mut memory = prepaid(1000, None);
+    memory.run(&reserve(1, "w", 900));
+    let estimated = Command::Settle(Box::new(settling(1, 200, UsageSource::Estimated)));
+    assert_eq!(charged(memory.run(&estimated)), (OrderState::Provisional, Some(211)));
+}
+
+#[test]
+fn case_11_what_was_not_delivered_is_our_loss() {
+    let mut memory = prepaid(1000, None);
+    memory.run(&reserve(1, "w", 900));
+    assert_eq!(charged(memory.run(&settle_undelivered(1, 321))), (OrderState::Provisional, Some(0)));
+    moves(&memory, &[("exp:loss:undelivered", "prov:acme:payable", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
+}
+
+/// The law's own figures: charge 5 275, hold 1 000, limit 3 000.
+fn overrun() -> Memory {
+    let mut memory = prepaid(1000, Some(3000));
+    memory.run(&reserve(1, "w", 1000));
+    assert_eq!(charged(memory.run(&settle(1, 5000))), (OrderState::Finalized, Some(4000)));
+    memory
+}
+
+#[test]
+fn case_13_overrun_goes_to_the_hold_then_to_debt_and_the_rest_is_absorbed() {
+    let memory = overrun();
+    // 1 000 + 3 000 of the pass-through; 275 of fee and 1 000 of cost, together 1 275, are not charged. The cost is booked whole.
+    moves(&memory, &[("wallet:w:held", "rev:usage", 1000), ("wallet:w:recv", "rev:usage", 3000), ("cogs:acme", "prov:acme:payable", 5000)]);
+}
+
+#[test]
+fn case_13_overrun_takes_cash_before_debt() {
+    let mut memory = prepaid(1500, Some(3000));
+    memory.run(&reserve(1, "w", 1000));
+    assert_eq!(charged(memory.run(&settle(1, 2000))), (OrderState::Finalized, Some(2110)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 1000),
+            ("wallet:w:cash", "rev:usage", 500),
+            ("wallet:w:recv", "rev:usage", 500),
+            ("wallet:w:recv", "rev:fee", 110),
+            ("cogs:acme", "prov:acme:payable", 2000),
+        ],
+    );
+}
+
+#[test]
+fn case_13_without_a_limit_nothing_becomes_debt() {
+    let mut memory = prepaid(1000, None);
+    memory.run(&reserve(1, "w", 1000));
+    assert_eq!(charged(memory.run(&settle(1, 5000))), (OrderState::Finalized, Some(1000)));
+    assert!(!memory.balances().contains_key("wallet:w:recv"));
+}
+
+#[test]
+fn case_13c_the_next_top_up_pays_the_debt_in_the_same_event() {
+    let mut memory = overrun();
+    assert!(matches!(memory.run(&reserve(2, "w", 0)), Reply::Refused(refusal) if refusal.code() == "indebted"));
+    memory.run(&top_up(3, "w", 10_000, 0));
+    moves(&memory, &[("psp:stripe:clearing", "wallet:w:cash", 10_000), ("wallet:w:cash", "wallet:w:recv", 3000)]);
+    assert_eq!(memory.run(&reserve(2, "w", 7000)), Reply::Held { hold: Money::nano(7000) });
+}
+
+#[test]
+fn case_14a_an_expired_hold_goes_back() {
+    let memory = expired();
+    moves(&memory, &[("wallet:w:held", "wallet:w:cash", 900)]);
+}
+
+fn expired() -> Memory {
+    let mut memory = prepaid(1000, Some(5000));
+    let mut reserve = reserving(1, "w", Some(900));
+    reserve.expires_at = Timestamp(memory.now.0 + 500);
+    memory.run(&Command::Reserve(Box::new(reserve)));
+    let expire = Command::Expire { order: order(1) };
+    assert!(matches!(memory.run(&expire), Reply::Settled { state: OrderState::Reserved, duplicate: true, .. }), "not yet");
+    memory.now = Timestamp(memory.now.0 + 500);
+    assert!(matches!(memory.run(&expire), Reply::Settled { state: OrderState::Expired, charge: None, duplicate: false }));
+    memory
+}
+
+#[test]
+fn case_14b_what_is_settled_after_expiry_is_charged_directly() {
+    let mut memory = expired();
+    assert_eq!(charged(memory.run(&settle(1, 2000))), (OrderState::LateSettled, Some(2110)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:cash", "rev:usage", 1000),
+            ("wallet:w:recv", "rev:usage", 1000),
+            ("wallet:w:recv", "rev:fee", 110),
+            ("cogs:acme", "prov:acme:payable", 2000),
+        ],
+    );
+    assert!(matches!(memory.run(&settle(1, 2000)), Reply::Settled { duplicate: true, .. }));
+}
+
+#[test]
+fn case_14b_nothing_used_leaves_an_expired_order_as_it_is() {
+    let mut memory = expired();
+    assert!(matches!(memory.run(&release(1)), Reply::Settled { state: OrderState::Expired, duplicate: true, .. }));
+}
+
+#[test]
+fn case_16_one_rounding() {
+    // The least charge: 5.5 % of one nano-unit is nothing, and the unit itself is not.
+    let mut memory = prepaid(1000, None);
+    memory.run(&reserve(1, "w", 900));
+    assert_eq!(charged(memory.run(&settle(1, 1))), (OrderState::Finalized, Some(1)));
+    // 100 x 1.055 = 105.5 -> 106, 300 x 1.055 = 316.5 -> 316: half to even.
+    for (n, tokens, charge) in [(2, 100, 106), (3, 300, 316)] {
+        memory.run(&reserve(n, "w", 400));
+        assert_eq!(charged(memory.run(&settle(n, tokens))).1, Some(charge));
+    }
+}

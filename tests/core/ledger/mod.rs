@@ -1,0 +1,11 @@
+//! Owns: the ledger's tests. `machine` compares it with an oracle, `examples` are the law's own figures, `tampering` tries
+//! to fool the proof, `store` and `failure` look at what SQLite adds: crashes, several processes, commits that fail.
+
+mod commands;
+mod examples;
+mod failure;
+mod machine;
+mod memory;
+mod oracle;
+mod store;
+mod tampering;

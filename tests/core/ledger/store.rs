@@ -1,0 +1,232 @@
+//! Owns: the ledger in its file: a new start after a crash, several processes on one file, what closing means, and that
+//! every durability does the same.
+
+use super::commands::{open, order, release, reserve, reserving, settle, settling, top_up};
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::base::{Clock, ErrorKind};
+use gotoai::domain::ledger::{Command, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use tempfile::TempDir;
+
+const SYNCS: [Sync; 3] = [Sync::Strict, Sync::Hybrid, Sync::Relaxed];
+
+/// A ledger in a folder of its own, with a clock set by hand.
+pub(crate) struct Store {
+    pub(crate) ledger: SqliteLedger,
+    pub(crate) clock: Clock,
+    folder: TempDir,
+}
+
+pub(crate) fn open_at(path: &Path, clock: &Clock, sync: Sync, serving: bool) -> (SqliteLedger, usize) {
+    SqliteLedger::open(&Database::open(path).unwrap(), clock, sync, serving).unwrap()
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        Self::with(Sync::Relaxed)
+    }
+
+    pub(crate) fn with(sync: Sync) -> Self {
+        let folder = TempDir::new().unwrap();
+        // Near the present, because the proof compares deadlines with the wall clock.
+        let clock = Clock::manual(Clock::system().now());
+        let (ledger, _) = open_at(&folder.path().join("l.db"), &clock, sync, true);
+        Self { ledger, clock, folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("l.db")
+    }
+
+    /// Ends this process's ledger and starts another; how many orders were recovered.
+    pub(crate) fn reopen(self) -> (Self, usize) {
+        let Self { ledger, clock, folder } = self;
+        // Its node's lock goes with it.
+        drop(ledger);
+        let (ledger, recovered) = open_at(&folder.path().join("l.db"), &clock, Sync::Relaxed, true);
+        (Self { ledger, clock, folder }, recovered)
+    }
+
+    pub(crate) fn run(&self, command: Command) -> Reply {
+        self.ledger.submit(command).wait_blocking().unwrap()
+    }
+
+    pub(crate) fn raw(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+
+    /// Credits minus debits of every account that is not at zero.
+    pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
+        balances(&self.raw())
+    }
+}
+
+fn balances(c: &Connection) -> BTreeMap<String, i64> {
+    let sql = "SELECT a.path, b.credits - b.debits FROM accounts a JOIN balances b ON b.account_id = a.id WHERE b.credits <> b.debits";
+    let mut statement = c.prepare(sql).unwrap();
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// The file as a crash would leave it: copied while its owner is alive, the log beside it.
+fn crashed(store: &Store) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for name in ["l.db", "l.db-wal"] {
+        fs::copy(store.path().with_file_name(name), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+fn reserve_here(store: &Store, n: u8, wallet: &str, hold_nano: i64) -> Reply {
+    let mut reserve = reserving(n, wallet, Some(hold_nano));
+    (reserve.node, reserve.epoch) = store.ledger.node();
+    store.run(Command::Reserve(Box::new(reserve)))
+}
+
+#[test]
+fn what_a_dead_node_left_open_goes_back_once() {
+    let store = Store::with(Sync::Strict);
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    store.run(top_up(2, "w", 10_000, 0));
+    for n in 10..16 {
+        assert!(matches!(reserve_here(&store, n, "w", 1000), Reply::Held { .. }));
+    }
+    store.run(settle(10, 200));
+    let dead = crashed(&store);
+    let path = dead.path().join("l.db");
+    let (ledger, recovered) = open_at(&path, &store.clock, Sync::Strict, true);
+    assert_eq!((recovered, ledger.node()), (5, (0, 2)));
+    let wallet = ledger.wallet("w").unwrap().unwrap();
+    assert_eq!((wallet.cash.as_nano(), wallet.held.as_nano(), wallet.open_orders), (10_000 - 211, 0, 0));
+    for n in 11..16 {
+        let receipt = ledger.order(order(n)).unwrap().unwrap();
+        assert_eq!((receipt.order.state, receipt.settlement.unwrap().finish.as_str()), (OrderState::Released, "crash"));
+        let entries = ledger.entries(&EntryQuery { order: Some(order(n)), limit: 9, ..EntryQuery::default() }).unwrap();
+        let moved: Vec<_> = entries[1].postings.iter().map(|p| (p.debit.as_str(), p.credit.as_str(), p.amount.as_nano())).collect();
+        assert_eq!(moved, [("wallet:w:held", "wallet:w:cash", 1000), ("exp:loss:crash", "prov:acme:suspense", 40)]);
+    }
+    let after = ledger.verify().unwrap();
+    assert!(after.ok(), "{:?}", after.findings);
+    drop(ledger);
+    let (again, recovered) = open_at(&path, &store.clock, Sync::Strict, true);
+    assert_eq!((recovered, again.node()), (0, (0, 3)));
+    assert_eq!(again.verify().unwrap().events, after.events, "a second start finds nothing to do");
+    // The one that was copied lives on and knows nothing of it.
+    assert!(matches!(store.run(release(11)), Reply::Settled { state: OrderState::Released, duplicate: false, .. }));
+    assert!(store.ledger.verify().unwrap().ok());
+}
+
+#[test]
+fn a_settlement_that_comes_after_the_recovery_changes_nothing() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    reserve_here(&store, 10, "w", 1000);
+    let (store, recovered) = store.reopen();
+    assert_eq!(recovered, 1);
+    let before = store.balances();
+    assert!(matches!(store.run(settle(10, 500)), Reply::Settled { state: OrderState::Released, duplicate: true, .. }));
+    assert_eq!(store.balances(), before);
+}
+
+#[test]
+fn a_living_node_keeps_its_orders_when_another_starts_or_ends() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    reserve_here(&store, 10, "w", 1000);
+    for _ in 0..2 {
+        let (other, recovered) = open_at(&store.path(), &store.clock, Sync::Relaxed, true);
+        assert_eq!((recovered, other.node().0), (0, 1));
+    }
+    let (reader, recovered) = open_at(&store.path(), &store.clock, Sync::Relaxed, false);
+    assert_eq!((recovered, reader.node()), (0, (-1, 0)));
+    assert!(reader.order(order(10)).unwrap().unwrap().order.state.is_open());
+}
+
+#[test]
+fn several_handles_on_one_file_write_one_gapless_chain() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    store.run(top_up(2, "w", 1_000_000, 0));
+    let others: Vec<SqliteLedger> = (0..2).map(|_| open_at(&store.path(), &store.clock, Sync::Relaxed, true).0).collect();
+    let nodes: Vec<_> = others.iter().map(Ledger::node).collect();
+    assert_eq!(nodes, [(1, 1), (2, 1)]);
+    let all = [&store.ledger, &others[0], &others[1]];
+    thread::scope(|scope| {
+        for (lane, ledger) in (0_u8..).zip(all) {
+            scope.spawn(move || {
+                for i in 0..40 {
+                    let n = 10 + lane * 80 + i;
+                    let mut reserving = reserving(n, "w", Some(500));
+                    (reserving.node, reserving.epoch) = ledger.node();
+                    let held = ledger.submit(Command::Reserve(Box::new(reserving))).wait_blocking().unwrap();
+                    assert!(matches!(held, Reply::Held { .. }), "{held:?}");
+                    // Settled by another handle than the one that reserved.
+                    let other = all[usize::from((lane + 1) % 3)];
+                    let reply = other.submit(settle(n, 100)).wait_blocking().unwrap();
+                    assert!(matches!(reply, Reply::Settled { state: OrderState::Finalized, duplicate: false, .. }), "{reply:?}");
+                }
+            });
+        }
+    });
+    let report = store.ledger.verify().unwrap();
+    assert!(report.ok(), "{:?}", report.findings);
+    assert_eq!(report.orders, 120);
+    // 100 x 1.055 = 105.5, half-even 106.
+    assert_eq!(store.balances()["wallet:w:cash"], 1_000_000 - 120 * 106);
+}
+
+#[test]
+fn every_durability_does_the_same() {
+    let histories = SYNCS.map(|sync| {
+        let store = Store::with(sync);
+        store.run(open(1, "w", WalletKind::Prepaid, Some(3000)));
+        store.run(top_up(2, "w", 1000, 10));
+        store.run(reserve(10, "w", 1000));
+        store.run(settle(10, 5000));
+        assert!(matches!(store.run(reserve(11, "w", 1)), Reply::Refused(_)));
+        store.run(top_up(3, "w", 9000, 0));
+        store.run(reserve(11, "w", 2000));
+        store.run(Command::Settle(Box::new(settling(11, 7, UsageSource::Estimated))));
+        let report = store.ledger.verify().unwrap();
+        assert!(report.ok(), "{:?}", report.findings);
+        store.balances()
+    });
+    assert_eq!(histories[0], histories[1]);
+    assert_eq!(histories[0], histories[2]);
+}
+
+#[test]
+fn closing_answers_what_is_queued_and_refuses_what_comes_after() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let tickets: Vec<_> = (10..60).map(|n| store.ledger.submit(reserve(n, "w", 1))).collect();
+    store.ledger.close();
+    for ticket in tickets {
+        assert!(matches!(ticket.wait_blocking(), Ok(Reply::Held { .. })));
+    }
+    let refused = store.ledger.submit(settle(10, 1)).wait_blocking().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::LedgerUnavailable);
+    store.ledger.close();
+    assert!(store.ledger.verify().unwrap().ok(), "what is stored stays readable");
+}
+
+#[test]
+fn the_journal_is_read_by_wallet_by_order_and_in_pages() {
+    let store = Store::new();
+    for (n, wallet) in [(1, "a"), (2, "b")] {
+        store.run(open(n, wallet, WalletKind::Prepaid, None));
+        store.run(top_up(n + 2, wallet, 5000, 0));
+        store.run(reserve(n + 9, wallet, 100));
+        store.run(settle(n + 9, 10));
+    }
+    let kinds = |query: &EntryQuery| -> Vec<EventKind> { store.ledger.entries(query).unwrap().iter().map(|entry| entry.kind).collect() };
+    let of_a = EntryQuery { wallet: Some("a".into()), limit: 100, ..EntryQuery::default() };
+    assert_eq!(kinds(&of_a), [EventKind::WalletOpened, EventKind::TopUp, EventKind::Reserve, EventKind::Finalize]);
+    let second = store.ledger.entries(&EntryQuery { limit: 1, ..of_a.clone() }).unwrap()[0].seq;
+    assert_eq!(kinds(&EntryQuery { after_seq: second, limit: 1, ..of_a }), [EventKind::TopUp]);
+    let of_order = EntryQuery { order: Some(order(11)), limit: 100, ..EntryQuery::default() };
+    assert_eq!(kinds(&of_order), [EventKind::Reserve, EventKind::Finalize]);
+}
