@@ -214,7 +214,7 @@ impl OpenOrder {
     fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
         let mut record = self.cx.record();
         record.order = Some(self.cx.order);
-        record.model = Some(self.facts.model.as_str().into());
+        record.model = Some(Arc::clone(&self.facts.model));
         record.stream = self.facts.stream;
         record.endpoint.clone_from(&self.endpoint);
         record.status = ending.status;

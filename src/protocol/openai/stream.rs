@@ -4,10 +4,12 @@
 use super::usage::{ReadUsage, read_usage};
 use crate::protocol::sse;
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// How a stream had ended when its bytes ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +147,10 @@ impl StreamScan {
         let content = content_bytes(data);
         if content > 0 {
             self.delivered_tokens += content.div_ceil(4);
-        } else if memmem::find(data, b"\"tool_calls\"").is_some() {
+        } else if TOOL_CALLS.find(data).is_some() {
             self.delivered_tokens += 1;
         }
-        if !self.finished && value_of(data, b"\"finish_reason\"").is_some_and(|value| value.first() == Some(&b'"')) {
+        if !self.finished && value_of(data, &FINISH_REASON).is_some_and(|value| value.first() == Some(&b'"')) {
             self.finished = true;
         }
     }
@@ -175,19 +177,25 @@ fn is_object(data: &[u8]) -> bool {
     data.first() == Some(&b'{') && serde_json::from_slice::<&RawValue>(data).is_ok()
 }
 
+/// Searchers are made once: making one costs more than searching an event with it.
+static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"content\""));
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+static TOOL_CALLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"tool_calls\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+
 /// What stands behind `"name":`, blanks skipped.
-fn value_of<'a>(data: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let after = data[memmem::find(data, name)? + name.len()..].trim_ascii_start();
+fn value_of<'a>(data: &'a [u8], name: &Finder<'_>) -> Option<&'a [u8]> {
+    let after = data[name.find(data)? + name.needle().len()..].trim_ascii_start();
     Some(after.strip_prefix(b":")?.trim_ascii_start())
 }
 
 fn usage_object(data: &[u8]) -> bool {
-    value_of(data, b"\"usage\"").is_some_and(|value| value.first() == Some(&b'{'))
+    value_of(data, &USAGE).is_some_and(|value| value.first() == Some(&b'{'))
 }
 
 /// Bytes of the first text in the event, `content` or `reasoning_content`, still escaped.
 fn content_bytes(data: &[u8]) -> u64 {
-    let Some(text) = value_of(data, b"content\"").and_then(|value| value.strip_prefix(b"\"")) else { return 0 };
+    let Some(text) = value_of(data, &CONTENT).and_then(|value| value.strip_prefix(b"\"")) else { return 0 };
     let mut at = 0;
     while let Some(quote) = memchr(b'"', &text[at..]) {
         at += quote;

@@ -1,3 +1,4 @@
+-- No list (IN) in a CHECK of the hot tables: SQLite builds a temporary B-tree for it at every evaluation.
 -- gotoai, SQLite >= 3.37 (STRICT). Amounts: INTEGER nano-units (10^-9 of the currency). Times: INTEGER milliseconds since 1970, UTC.
 -- The journal, its postings, the blocks and the price sheets are append-only; orders, balances and wallets are projections of them.
 
@@ -36,7 +37,7 @@ CREATE TABLE price_sheets(
 CREATE TABLE orders(
   id BLOB PRIMARY KEY CHECK(length(id) = 16),
   wallet_id INTEGER NOT NULL REFERENCES wallets(id),
-  state INTEGER NOT NULL CHECK(state IN (0, 1, 2, 3, 4, 5, 7)), -- 0 reserved 1 finalized 2 released 3 expired 4 late-settled 5 provisional 7 unpriced
+  state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 7 AND state <> 6), -- 0 reserved 1 finalized 2 released 3 expired 4 late-settled 5 provisional 7 unpriced
   hold INTEGER NOT NULL CHECK(hold >= 0),
   hold_source INTEGER NOT NULL,                                 -- 0 cash 1 receivable
   charge INTEGER CHECK(charge >= 0),
@@ -55,7 +56,7 @@ CREATE TABLE orders(
   expires_at INTEGER NOT NULL,
   finished_at INTEGER,
   CHECK(charge IS NULL OR charge = pass_through + fee),
-  CHECK(state NOT IN (1, 4, 5) OR charge IS NOT NULL)
+  CHECK(charge IS NOT NULL OR (state <> 1 AND state <> 4 AND state <> 5))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX orders_open ON orders(expires_at) WHERE state = 0;
 CREATE INDEX orders_wallet ON orders(wallet_id, reserve_seq);
