@@ -44,23 +44,22 @@ class Receipt:
 
 
 class Reply(Object):
-    """A whole reply, with its receipt. An order that was asked for is itself one: then its own members count."""
+    """A whole reply, with its receipt."""
 
     __slots__ = ("receipt",)
     receipt: Receipt
 
     @property
     def order(self) -> str | None:
-        return self.get("order", self.receipt.order)
+        return self.receipt.order
 
     @property
     def endpoint(self) -> str | None:
-        return self.get("endpoint", self.receipt.endpoint)
+        return self.receipt.endpoint
 
     @property
     def charge(self) -> Decimal | None:
-        own = self.get("charge")
-        return self.receipt.charge if own is None else Decimal(own)
+        return self.receipt.charge
 
 
 def encode(value: object) -> bytes:
