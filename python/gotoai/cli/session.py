@@ -12,7 +12,7 @@ import click
 from gotoai.cli import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # The caller's own mistake, as wrong options are; everything else that fails is 1.
 USAGE_CODES = frozenset({"invalid_json", "invalid_request"})
