@@ -41,11 +41,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     """The environment of an example that calls `gotoai serve --twin`, which runs."""
     home = str(tmp_path_factory.mktemp("served"))
     env = {**PLAIN, "HOME": home, "GOTOAI_DATA_DIR": home}
+    # Before the start: a server that runs learns of another process's key a moment later.
+    key = json.loads(output_of("gotoai", "keys", "create", "--name", "examples", "--json", env=env))
     command = ["gotoai", "serve", "--twin", "--port", "0", "--json"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own program
         try:
             ready = json.loads(first_line(server.stdout))
-            key = json.loads(output_of("gotoai", "keys", "create", "--name", "examples", "--json", env=env))
             yield {**env, "GOTOAI_URL": ready["url"], "GOTOAI_KEY": key["secret"]}
             assert json.loads(output_of("gotoai", "ledger", "verify", "--json", env=env))["ok"]
         finally:
