@@ -56,6 +56,15 @@ impl Context {
         Reply::error(&error)
     }
 
+    /// The end of a call whose answer was known.
+    pub(super) fn recalled(self, reply: Reply) -> Reply {
+        let mut record = self.record();
+        record.status = reply.status;
+        record.finish = "recalled";
+        self.pipeline.record(&record, None);
+        reply
+    }
+
     /// What is known of the call so far.
     pub(super) fn record(&self) -> CallRecord {
         CallRecord {

@@ -1,11 +1,11 @@
 //! Step 8: attempts, with failover until the first byte. Each candidate is tried once in order; further rounds follow a
-//! pause. What fails for the caller's own fault is never repeated.
+//! pause, each candidate as often as its own settings say. What fails for the caller's own fault is never repeated.
 
 use super::reserve::OpenOrder;
 use crate::base::{Error, ErrorKind};
 use crate::domain::catalog::Endpoint;
 use crate::domain::health::{Permit, Verdict};
-use crate::domain::ledger::{Attempt, AttemptOutcome, Command};
+use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Reply};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
 use crate::protocol::openai::{ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
@@ -66,47 +66,80 @@ enum Next {
     Again,
     /// Another endpoint, or this one after a pause of at least so long.
     Elsewhere(Option<Duration>),
+    /// Another endpoint; this one does not have what is asked for.
+    Never,
+}
+
+/// An endpoint of the plan, with what this call has learned of it.
+struct Candidate {
+    endpoint: Arc<Endpoint>,
+    /// Rounds in which it may still be asked.
+    turns: u32,
+    /// Not before: its provider asked for a pause.
+    ready_at: Instant,
+}
+
+impl Candidate {
+    fn new(endpoint: &Arc<Endpoint>) -> Self {
+        Self { endpoint: Arc::clone(endpoint), turns: endpoint.retry.max_retries.saturating_add(1), ready_at: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        self.turns > 0 && self.ready_at <= Instant::now()
+    }
+
+    /// How long until it may be asked again after `round` rounds; `None` if that is not worth waiting for.
+    fn pause(&self, round: u32) -> Option<Duration> {
+        let asked = self.ready_at.saturating_duration_since(Instant::now());
+        // A breaker that was opened by the pause itself lets a probe pass when the pause is over; any other is not waited for.
+        let worth = self.turns > 0 && asked <= self.endpoint.retry.max_backoff && self.endpoint.health.wait() <= asked;
+        worth.then(|| self.endpoint.retry.backoff(round, fastrand::f64()).max(asked))
+    }
 }
 
 pub(super) async fn execute(order: &mut OpenOrder) -> Executed {
-    let plan = order.cx.plan.clone();
-    let rounds = plan.iter().map(|endpoint| endpoint.retry.max_retries).min().unwrap_or(0);
+    let mut candidates: Vec<Candidate> = order.cx.plan.iter().map(Candidate::new).collect();
     let mut last = None;
-    for round in 0..=rounds {
-        let mut pause: Option<Duration> = None;
-        for endpoint in &plan {
-            loop {
-                if order.attempts.len() >= MAX_ATTEMPTS as usize {
-                    return last.unwrap_or_else(|| Executed::Failed(none_left()));
-                }
-                let Ok(permit) = endpoint.health.admit() else { break };
-                match attempt(order, endpoint, permit).await {
-                    Ok(served) => return served,
-                    Err(missed) => {
-                        let next = missed.next;
-                        last = Some(missed.ended);
-                        match next {
-                            Next::Stop => return last.unwrap_or_else(|| Executed::Failed(none_left())),
-                            Next::Again => {}
-                            Next::Elsewhere(wait) => {
-                                pause = pause.max(wait);
-                                break;
-                            }
-                        }
-                    }
-                }
+    for round in 1.. {
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.is_due()) {
+            if let Some(end) = ask(order, candidate, &mut last).await {
+                return end;
             }
         }
-        let policy = order.endpoint.as_ref().map(|endpoint| endpoint.retry).unwrap_or_default();
-        // A provider that names a pause opens its breaker for so long: a short one is waited for, a long one is the answer.
-        let soonest = plan.iter().map(|endpoint| endpoint.health.wait()).min().unwrap_or_default();
-        let pause = pause.unwrap_or_default().max(soonest);
-        if round == rounds || pause > policy.max_backoff {
-            break;
-        }
-        tokio::time::sleep(policy.backoff(round + 1, fastrand::f64()).max(pause)).await;
+        let Some(pause) = candidates.iter().filter_map(|candidate| candidate.pause(round)).min() else { break };
+        tokio::time::sleep(pause).await;
     }
     last.unwrap_or_else(|| Executed::Failed(none_left()))
+}
+
+/// Asks one endpoint, with one ready credential after another. `Some` ends the call; a miss is left in `last`.
+async fn ask(order: &mut OpenOrder, candidate: &mut Candidate, last: &mut Option<Executed>) -> Option<Executed> {
+    candidate.turns -= 1;
+    loop {
+        if order.attempts.len() >= MAX_ATTEMPTS as usize {
+            return Some(last.take().unwrap_or_else(|| Executed::Failed(none_left())));
+        }
+        let permit = candidate.endpoint.health.admit().ok()?;
+        let missed = match attempt(order, &candidate.endpoint, permit).await {
+            Ok(served) => return Some(served),
+            Err(missed) => missed,
+        };
+        if missed.next == Next::Stop {
+            return Some(missed.ended);
+        }
+        *last = Some(missed.ended);
+        match missed.next {
+            Next::Stop | Next::Again => {}
+            Next::Never => {
+                candidate.turns = 0;
+                return None;
+            }
+            Next::Elsewhere(pause) => {
+                candidate.ready_at = Instant::now() + pause.unwrap_or_default();
+                return None;
+            }
+        }
+    }
 }
 
 fn none_left() -> Error {
@@ -117,8 +150,9 @@ fn none_left() -> Error {
 /// One try: noted, sent, judged.
 async fn attempt(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit) -> Result<Executed, Missed> {
     let began = Instant::now();
-    order.endpoint = Some(Arc::clone(endpoint));
     order.begin_attempt(endpoint).await?;
+    // From here on it may bill; before, what is booked is the attempt before it.
+    order.endpoint = Some(Arc::clone(endpoint));
     let ask_usage = order.facts.stream && !endpoint.family.has(Quirk::NoStreamOptions);
     let call = ProviderCall {
         operation: order.cx.call.operation,
@@ -163,13 +197,16 @@ impl OpenOrder {
         };
         self.attempts.push(attempt.clone());
         let Some(ledger) = self.cx.pipeline.ledger.as_ref().filter(|_| attempt.n > 1) else { return Ok(()) };
-        match ledger.submit(Command::Dispatch { order: self.cx.order, attempt }).wait().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.attempts.pop();
-                Err(Missed { ended: Executed::Failed(error), next: Next::Stop })
+        let error = match ledger.submit(Command::Dispatch { order: self.cx.order, attempt }).wait().await {
+            Ok(Reply::Done { .. }) => return Ok(()),
+            // Nothing is sent that no hold covers.
+            Ok(Reply::Settled { .. } | Reply::Held { .. } | Reply::Refused(_)) => {
+                Error::new(ErrorKind::ProviderTimeout, "the call took longer than its hold may stay open; see ledger.hold_seconds")
             }
-        }
+            Err(error) => error,
+        };
+        self.attempts.pop();
+        Err(Missed { ended: Executed::Failed(error), next: Next::Stop })
     }
 
     fn end_attempt(&mut self, outcome: AttemptOutcome, status: Option<u16>, first_byte: bool) {
@@ -260,10 +297,9 @@ async fn reject(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit,
     let again = matches!(status, 401 | 403 | 429) && endpoint.provider.has_ready_credential();
     let (verdict, next) = match status {
         _ if again => (Verdict::Unrelated, Next::Again),
-        // The breaker keeps the pause, so that only this endpoint waits.
-        429 => (throttled(retry_after), Next::Elsewhere(None)),
+        429 => (throttled(retry_after), Next::Elsewhere(retry_after)),
         401 | 403 | 408 | 500.. => (Verdict::Failed, Next::Elsewhere(retry_after)),
-        404 => (Verdict::Unrelated, Next::Elsewhere(Some(Duration::MAX))),
+        404 => (Verdict::Unrelated, Next::Never),
         _ => (Verdict::Unrelated, Next::Stop),
     };
     permit.judge(verdict);
@@ -292,8 +328,13 @@ fn until(date: SystemTime) -> Option<Duration> {
     date.duration_since(SystemTime::now()).ok()
 }
 
-/// Retry-After in seconds or as a date, or its finer `retry-after-ms`.
+/// Retry-After in seconds or as a date, or its finer `retry-after-ms`. Never longer than a day, whatever is written.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    written_retry_after(headers).map(|span| span.min(LONGEST))
+}
+
+fn written_retry_after(headers: &HeaderMap) -> Option<Duration> {
     const MILLIS: HeaderName = HeaderName::from_static("retry-after-ms");
     if let Some(ms) = headers.get(MILLIS).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
         return Some(Duration::from_millis(ms));
@@ -320,7 +361,8 @@ mod tests {
         assert_eq!(of("retry-after", "soon"), None);
         assert_eq!(of("retry-after", "-1"), None);
         let date = "Fri, 01 Jan 2500 00:00:00 GMT";
-        assert!(of("retry-after", date).is_some_and(|span| span > Duration::from_secs(80)));
+        assert_eq!(of("retry-after", date), Some(Duration::from_secs(86_400)));
+        assert_eq!(of("retry-after-ms", "18446744073709551615"), Some(Duration::from_secs(86_400)));
         assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT"), None);
     }
 }

@@ -68,7 +68,7 @@ impl Pipeline {
             return cx.refuse(error);
         }
         if let Some(reply) = self.recall(&cx) {
-            return reply;
+            return cx.recalled(reply);
         }
         if let Err(error) = self.route(&mut cx) {
             return cx.refuse(error);

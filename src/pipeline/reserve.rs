@@ -37,12 +37,17 @@ fn bound(facts: &RequestFacts, endpoint: &Endpoint, fee: Ratio) -> Result<Option
     let Some(sheet) = &endpoint.price else { return Ok(None) };
     let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
     let input = endpoint.context_window.map_or(input, |window| input.min(window));
+    hold_for(sheet, input, output_bound(facts, endpoint), fee).map(Some)
+}
+
+/// Output tokens that the endpoint may send at most.
+pub(super) fn output_bound(facts: &RequestFacts, endpoint: &Endpoint) -> u64 {
     let per_choice = match (facts.max_output, endpoint.max_output) {
         (Some(asked), Some(limit)) => asked.min(limit),
         (Some(asked), None) => asked,
         (None, limit) => limit.or(endpoint.context_window).unwrap_or(DEFAULT_MAX_OUTPUT),
     };
-    hold_for(sheet, input, per_choice.saturating_mul(facts.choices), fee).map(Some)
+    per_choice.saturating_mul(facts.choices)
 }
 
 /// The largest bound over the plan: one charge will be made, by whichever endpoint serves.

@@ -3,7 +3,7 @@
 
 use super::execute::{Rejected, Started, Whole};
 use super::relay::Relay;
-use super::reserve::{OpenOrder, estimated_input};
+use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money};
 use crate::domain::catalog::{Meter, Usage};
@@ -190,9 +190,11 @@ impl OpenOrder {
         if !billable {
             return (Usage::default(), UsageSource::None);
         }
+        // What the hold covers is also the most that was allowed: an estimate does not go beyond it.
+        let allowed = self.endpoint.as_ref().map_or(u64::MAX, |endpoint| output_bound(&self.facts, endpoint));
         let usage = Usage::default()
             .with(Meter::InputUncached, estimated_input(&self.facts))
-            .with(Meter::OutputText, ending.delivered)
+            .with(Meter::OutputText, ending.delivered.min(allowed))
             .with(Meter::Request, 1);
         (usage, UsageSource::Estimated)
     }

@@ -4,3 +4,4 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is wrong")]
 
 mod ledger;
+mod pipeline;

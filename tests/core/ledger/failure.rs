@@ -4,7 +4,7 @@
 use super::commands::{open, order, reserve, settle, top_up};
 use super::store::Store;
 use gotoai::base::ErrorKind;
-use gotoai::domain::ledger::{Command, Ledger, OrderState, Reply, WalletKind};
+use gotoai::domain::ledger::{Command, Ledger, OrderState, Reply, WalletKind, hex};
 
 /// From now on every commit fails.
 fn refuse_all(store: &Store) {
@@ -14,7 +14,7 @@ fn refuse_all(store: &Store) {
 
 /// Only one order cannot be written.
 fn refuse_order(store: &Store, n: u8) {
-    let id: String = order(n).0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id: String = hex(&order(n).0);
     let sql = format!(
         "CREATE TRIGGER refuse BEFORE UPDATE ON orders WHEN NEW.id = x'{id}' BEGIN SELECT RAISE(ABORT, 'refused for the test'); END"
     );

@@ -58,10 +58,14 @@ impl Memory {
             verifier.price(&price.hash, &price.json);
         }
         for (events, block) in &self.commits {
-            events.iter().for_each(|event| verifier.event(event, &event.leaf()));
+            for event in events {
+                verifier.event(event, &event.leaf());
+            }
             verifier.block(block);
         }
-        self.state.wallets.values().for_each(|wallet| verifier.wallet(wallet));
+        for wallet in self.state.wallets.values() {
+            verifier.wallet(wallet);
+        }
         for account in &self.accounts {
             verifier.account(account, self.state.balance(account.id));
         }

@@ -9,3 +9,5 @@ mod memory;
 mod oracle;
 mod store;
 mod tampering;
+
+pub(crate) use commands::{open, top_up};

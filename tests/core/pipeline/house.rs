@@ -1,27 +1,29 @@
 //! Owns: a pipeline with a ledger behind it and a recorder that keeps what it is told, and the questions every test asks.
 
-use crate::ledger::{Store, top_up};
+use crate::ledger::{open, top_up};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gotoai::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
-use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Secret, Timestamp};
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::base::{Clock, Money, OrderId, Ratio, Secret};
 use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PinnedPrice, PriceLine, PriceSheet, ProviderEntry};
 use gotoai::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
 use gotoai::domain::identity::KeyRing;
-use gotoai::domain::ledger::{Command, EntryQuery, EventKind, Journal, Ledger, OrderReceipt, OrderState, WalletKind};
+use gotoai::domain::ledger::{Command, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
 use gotoai::domain::provider::{Family, Provider};
 use gotoai::domain::usage::{CallRecord, Recorder};
-use gotoai::pipeline::{Call, Credential, InFlight, Pipeline, Reply, ReplyBody, Snapshot};
+use gotoai::pipeline::{Call, Credential, InFlight, Pipeline, Reply, ReplyBody, ResponseCache, Snapshot};
 use gotoai::protocol::Operation;
 use gotoai::twin::Twin;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-/// One call in, hold and charge out: $1 a million input tokens, $2 a million output tokens.
+/// Dollars a million tokens: one dollar is 1 000 nano-units a token.
 pub(crate) fn sheet(input_usd: i64, output_usd: i64) -> Arc<PriceSheet> {
     let line = |meter, usd: i64| PriceLine { meter, num: usd * 1_000_000_000_000, per: 1_000_000, above_input_tokens: None };
     Arc::new(PriceSheet {
@@ -78,11 +80,22 @@ impl Recorder for Records {
     }
 }
 
+/// What a test may change before the first call.
+pub(crate) struct Setup {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) cache: Option<Arc<dyn ResponseCache>>,
+    /// What the wallet has.
+    pub(crate) cash_nano: i64,
+    pub(crate) kind: WalletKind,
+    /// Are calls booked?
+    pub(crate) ledger: bool,
+}
+
 pub(crate) struct House {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) records: Arc<Records>,
-    store: Store,
-    ledger: Arc<dyn Ledger>,
+    pub(crate) ledger: Arc<SqliteLedger>,
+    records: Arc<Records>,
+    _folder: TempDir,
 }
 
 /// What a call left behind: its record, and its order if it got that far.
@@ -112,55 +125,54 @@ impl Left {
 }
 
 impl House {
-    pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
-        Self::with(endpoints, |_, _| {})
+    pub(crate) async fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self::with(endpoints, |_| {}).await
     }
 
-    /// `change`: a last hand on the pipeline and on the snapshot before they are used.
-    pub(crate) fn with(endpoints: Vec<Endpoint>, change: impl FnOnce(&mut Pipeline, &mut Snapshot)) -> Self {
-        let store = Store::with_clock(Clock::system());
-        let open = Command::OpenWallet {
-            op: OpId([1; 16]),
-            wallet: "default".into(),
-            kind: WalletKind::Prepaid,
-            credit_limit: None,
-            actor: "test".into(),
-        };
-        store.run(open);
-        store.run(top_up(2, "default", 1_000_000_000, 0));
-        let records = Arc::new(Records { kept: Mutex::default(), bell: Semaphore::new(0) });
-        let ledger: Arc<dyn Ledger> = Arc::clone(&store.ledger) as Arc<dyn Ledger>;
-        let mut snapshot = Snapshot {
-            catalog: catalog(endpoints, HashMap::new()),
+    pub(crate) async fn with(endpoints: Vec<Endpoint>, change: impl FnOnce(&mut Setup)) -> Self {
+        let snapshot = Snapshot {
+            catalog: catalog(endpoints, &[]),
             fee: Ratio::ZERO,
             hold_timeout: Duration::from_secs(900),
             kill_switch: false,
             open: true,
             guardrails: Vec::new(),
         };
-        let mut pipeline = Pipeline {
+        let mut setup = Setup { snapshot, cache: None, cash_nano: 1_000_000_000, kind: WalletKind::Prepaid, ledger: true };
+        change(&mut setup);
+        let folder = TempDir::new().unwrap();
+        let database = Database::open(&folder.path().join("l.db")).unwrap();
+        let ledger = Arc::new(SqliteLedger::open(&database, &Clock::system(), Sync::Relaxed, true).unwrap().0);
+        for command in [open(1, "default", setup.kind, None), top_up(2, "default", setup.cash_nano, 0)] {
+            ledger.submit(command).wait().await.unwrap();
+        }
+        let records = Arc::new(Records { kept: Mutex::default(), bell: Semaphore::new(0) });
+        let pipeline = Pipeline {
             clock: Clock::system(),
-            snapshot: arc_swap::ArcSwap::from_pointee(Snapshot { catalog: Catalog::default(), guardrails: Vec::new(), ..snapshot_like(&snapshot) }),
-            keys: arc_swap::ArcSwap::from_pointee(KeyRing::default()),
-            ledger: Some(Arc::clone(&ledger)),
-            cache: None,
+            snapshot: ArcSwap::from_pointee(setup.snapshot),
+            keys: ArcSwap::from_pointee(KeyRing::default()),
+            ledger: setup.ledger.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
+            cache: setup.cache,
             recorder: Arc::clone(&records) as Arc<dyn Recorder>,
             in_flight: InFlight::default(),
         };
-        change(&mut pipeline, &mut snapshot);
-        pipeline.snapshot.store(Arc::new(snapshot));
-        Self { pipeline: Arc::new(pipeline), records, store, ledger }
+        Self { pipeline: Arc::new(pipeline), ledger, records, _folder: folder }
     }
 
     pub(crate) async fn chat(&self, body: &Value) -> Reply {
         self.pipeline.run(call(body)).await
     }
 
+    /// Waits until nothing is in flight.
+    pub(crate) async fn rest(&self) {
+        assert!(self.pipeline.in_flight.wait(Duration::from_secs(10)).await, "something is still in flight");
+        assert_eq!(self.pipeline.in_flight.count(), 0);
+    }
+
     /// The record of the one call so far, once everything about it has come to rest.
     pub(crate) async fn left(&self) -> Left {
         self.records.bell.acquire().await.unwrap().forget();
-        assert!(self.pipeline.in_flight.wait(Duration::from_secs(10)).await, "something is still in flight");
-        assert_eq!(self.pipeline.in_flight.count(), 0);
+        self.rest().await;
         // The settlement is queued before the record is made; what is answered after it finds it booked.
         self.ledger.submit(Command::Expire { order: OrderId([0; 16]) }).wait().await.unwrap();
         let record = {
@@ -184,27 +196,26 @@ impl House {
         assert_eq!(self.ledger.wallet("default").unwrap().unwrap().held, Money::ZERO);
     }
 
+    /// The order of the one call so far, as it came to rest.
+    pub(crate) async fn last_order(&self) -> Order {
+        self.rest().await;
+        self.ledger.submit(Command::Expire { order: OrderId([0; 16]) }).wait().await.unwrap();
+        let id = self.records.kept.lock().last().and_then(|record| record.order).unwrap();
+        self.ledger.order(id).unwrap().unwrap().order
+    }
+
+    /// Records that nobody has looked at.
+    pub(crate) fn records(&self) -> usize {
+        self.records.kept.lock().len()
+    }
+
     pub(crate) fn orders(&self) -> i64 {
         self.ledger.verify().unwrap().orders
     }
-
-    pub(crate) fn close(&self) {
-        self.store.ledger.close();
-    }
 }
 
-fn snapshot_like(snapshot: &Snapshot) -> Snapshot {
-    Snapshot {
-        catalog: Catalog::default(),
-        fee: snapshot.fee,
-        hold_timeout: snapshot.hold_timeout,
-        kill_switch: snapshot.kill_switch,
-        open: snapshot.open,
-        guardrails: Vec::new(),
-    }
-}
-
-pub(crate) fn catalog(endpoints: Vec<Endpoint>, aliases: HashMap<String, String>) -> Catalog {
+/// The endpoints in the order in which they are given.
+pub(crate) fn catalog(endpoints: Vec<Endpoint>, aliases: &[(&str, &str)]) -> Catalog {
     let mut entries: Vec<ProviderEntry> = Vec::new();
     for endpoint in &endpoints {
         if !entries.iter().any(|entry| entry.name == endpoint.provider_name) {
@@ -213,7 +224,7 @@ pub(crate) fn catalog(endpoints: Vec<Endpoint>, aliases: HashMap<String, String>
         }
     }
     let ranked = endpoints.into_iter().zip(0..).map(|(endpoint, rank)| Arc::new(Endpoint { rank, ..endpoint })).collect();
-    Catalog::new(entries, ranked, aliases)
+    Catalog::new(entries, ranked, aliases.iter().map(|(name, target)| ((*name).to_owned(), (*target).to_owned())).collect())
 }
 
 pub(crate) fn call(body: &Value) -> Call {
@@ -255,6 +266,3 @@ pub(crate) async fn code(reply: Reply) -> String {
 pub(crate) fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
     reply.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
-
-/// Long before every test.
-pub(crate) const PAST: Timestamp = Timestamp(1);

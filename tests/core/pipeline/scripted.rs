@@ -18,7 +18,11 @@ type Piece = Result<Bytes, ProviderFault>;
 
 /// What a call meets.
 pub(crate) enum Act {
-    Reply { status: u16, headers: HeaderMap, body: Vec<Piece> },
+    Reply {
+        status: u16,
+        headers: HeaderMap,
+        body: Vec<Piece>,
+    },
     /// A stream whose pieces the test sends.
     Fed(mpsc::Receiver<Piece>),
     /// The reply comes when the test says so.
@@ -29,7 +33,10 @@ pub(crate) enum Act {
 
 impl Act {
     pub(crate) fn served() -> Self {
-        Self::json(200, r#"{"id":"chatcmpl-1","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":10,"completion_tokens":5}}"#)
+        Self::json(
+            200,
+            r#"{"id":"chatcmpl-1","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":10,"completion_tokens":5}}"#,
+        )
     }
 
     pub(crate) fn json(status: u16, body: &'static str) -> Self {
@@ -53,14 +60,17 @@ fn typed(content_type: &'static str) -> HeaderMap {
 }
 
 /// Events of a chat stream.
+#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn said(text: &str) -> Piece {
     Ok(Bytes::from(format!("data: {{\"id\":\"c1\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n")))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn finished() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn counted() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\n"))
 }
@@ -77,17 +87,21 @@ pub(crate) fn broken() -> Piece {
     Err(ProviderFault::new(FaultKind::Broken, "reset"))
 }
 
-#[derive(Default)]
 pub(crate) struct Scripted {
     acts: Mutex<VecDeque<Act>>,
     calls: Mutex<Vec<(Instant, ProviderCall)>>,
-    called: Option<Arc<Semaphore>>,
+    called: Semaphore,
     has_other_key: AtomicBool,
 }
 
 impl Scripted {
     pub(crate) fn new(acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
-        Arc::new(Self { acts: Mutex::new(acts.into_iter().collect()), called: Some(Arc::new(Semaphore::new(0))), ..Self::default() })
+        Arc::new(Self {
+            acts: Mutex::new(acts.into_iter().collect()),
+            calls: Mutex::default(),
+            called: Semaphore::new(0),
+            has_other_key: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn add(&self, act: Act) {
@@ -114,7 +128,7 @@ impl Scripted {
 
     /// Waits for the next call.
     pub(crate) async fn called(&self) {
-        self.called.as_ref().unwrap().acquire().await.unwrap().forget();
+        self.called.acquire().await.unwrap().forget();
     }
 }
 
@@ -141,7 +155,7 @@ async fn perform(act: Act) -> Result<ProviderReply, ProviderFault> {
 impl Provider for Scripted {
     fn call(&self, call: ProviderCall) -> Pending<'_, Result<ProviderReply, ProviderFault>> {
         self.calls.lock().push((Instant::now(), call));
-        self.called.as_ref().unwrap().add_permits(1);
+        self.called.add_permits(1);
         let act = self.acts.lock().pop_front().unwrap_or_else(Act::served);
         Box::pin(perform(act))
     }

@@ -166,39 +166,37 @@ impl Writer {
         loop {
             let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
             let Some(batch) = queue.take(patience) else { break };
-            let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
-            let outcomes = self.book(&commands);
-            let failed = !outcomes.is_empty() && outcomes.iter().all(Result::is_err);
-            let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| failed).map(|error| error.message.clone());
-            if failed || queue.failing().is_some() {
-                queue.report(failing);
-            }
-            let is_unsettled = |(command, outcome): &(Command, &Result<Reply>)| outcome.is_err() && matches!(command, Command::Settle(_));
-            let unsettled: Vec<Command> = commands.into_iter().zip(&outcomes).filter(is_unsettled).map(|(command, _)| command).collect();
-            self.answer(answers.into_iter().zip(outcomes));
-            if !failed {
-                self.retry_unsettled();
-            }
-            self.unsettled.extend(unsettled);
+            self.serve(queue, batch);
         }
-        self.retry_unsettled();
+        self.retry_unsettled(false);
     }
 
-    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
-    /// lose only reserves whose calls died with the machine.
-    fn answer(&mut self, outcomes: impl Iterator<Item = (Answer, Result<Reply>)>) {
-        let mut waiting = Vec::new();
-        for (answer, outcome) in outcomes {
-            if self.sync == Sync::Hybrid && !matches!(outcome, Ok(Reply::Held { .. }) | Err(_)) {
-                waiting.push((answer, outcome));
-            } else {
-                let _ = answer.send(outcome);
+    /// Books one batch and answers it. An empty one only tries again what is unsettled.
+    fn serve(&mut self, queue: &Queue, batch: Vec<(Command, Answer)>) {
+        if batch.is_empty() {
+            self.retry_unsettled(false);
+            if self.unsettled.is_empty() {
+                queue.report(None);
             }
+            return;
         }
-        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
-        for (answer, outcome) in waiting {
-            let _ = answer.send(synced.clone().and(outcome));
+        let (commands, answers): (Vec<Command>, Vec<Answer>) = batch.into_iter().unzip();
+        let outcomes = self.book(&commands);
+        let works = outcomes.iter().any(Result::is_ok);
+        let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| !works).map(|error| error.message.clone());
+        // Before the answers: who has one finds the health that belongs to it.
+        if failing.is_some() || queue.failing().is_some() {
+            queue.report(failing);
         }
+        let is_unsettled = |(command, outcome): &(Command, &Result<Reply>)| outcome.is_err() && matches!(command, Command::Settle(_));
+        let unsettled: Vec<Command> = commands.into_iter().zip(&outcomes).filter(is_unsettled).map(|(command, _)| command).collect();
+        if let Some(failing) = self.answer(answers.into_iter().zip(outcomes)) {
+            queue.report(Some(failing));
+        }
+        if works {
+            self.retry_unsettled(true);
+        }
+        self.unsettled.extend(unsettled);
     }
 
     /// Decides and commits the commands in one transaction; an error says that nothing of them has happened. A command that
@@ -226,9 +224,9 @@ impl Writer {
         Ok(reply.ok_or_else(|| Error::new(ErrorKind::Internal, "the ledger gave no answer")))
     }
 
-    /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even now, alone and
-    /// in a store that works, is given up with an error in the log; its hold goes back at its deadline.
-    fn retry_unsettled(&mut self) {
+    /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even alone, in a
+    /// store that has just shown that it `works`, is given up with an error in the log; its hold goes back at its deadline.
+    fn retry_unsettled(&mut self, works: bool) {
         let again = std::mem::take(&mut self.unsettled);
         if again.is_empty() || self.broken.is_some() {
             self.unsettled = again;
@@ -249,7 +247,7 @@ impl Writer {
                 Ok(Err(_)) => self.unsettled.push(command),
                 Err(error) => {
                     self.fail(&error);
-                    if !is_of_command(&error) {
+                    if !(works && is_of_command(&error)) {
                         self.unsettled.push(command);
                     } else if let Command::Settle(settle) = &command {
                         tracing::error!(order = %settle.order, "ledger: a settlement cannot be booked and is given up");
@@ -263,6 +261,23 @@ impl Writer {
     fn undo(&mut self) {
         let _ = self.connection.execute_batch("ROLLBACK");
         self.data_version = -1;
+    }
+
+    /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
+    /// lose only reserves whose calls died with the machine.
+    fn answer(&mut self, outcomes: impl Iterator<Item = (Answer, Result<Reply>)>) -> Option<String> {
+        let mut waiting = Vec::new();
+        for (answer, outcome) in outcomes {
+            match outcome {
+                Ok(reply) if self.sync == Sync::Hybrid && !matches!(reply, Reply::Held { .. }) => waiting.push((answer, reply)),
+                answered => drop(answer.send(answered)),
+            }
+        }
+        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
+        for (answer, reply) in waiting {
+            let _ = answer.send(synced.clone().map(|()| reply));
+        }
+        synced.err().map(|error| error.message)
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
@@ -298,6 +313,7 @@ impl Writer {
         Ok(decide(&mut self.state, command, now, writes))
     }
 
+    /// One transaction. `exact`: no id is taken to be new.
     fn transact(&mut self, commands: &[Command], exact: bool) -> rusqlite::Result<Vec<Reply>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let seen: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
