@@ -100,15 +100,17 @@ impl Catalog {
     /// A bare name while some lists are still unknown (the first moments of the first start): providers whose model of this
     /// name has a known price, or the only provider there is.
     fn guess(&self, name: &str) -> Option<Vec<Arc<Endpoint>>> {
+        if self.providers.iter().any(|entry| name.strip_prefix(&*entry.name).is_some_and(|rest| rest.starts_with('/'))) {
+            return None;
+        }
         let unlisted = || self.providers.iter().filter_map(|entry| Some((entry.family, entry.unlisted.as_ref()?)));
         let priced: Vec<_> =
             unlisted().filter(|(family, _)| !family.self_hosted).map(|(_, make)| make(name)).filter(|e| e.price.is_some()).collect();
         if !priced.is_empty() {
             return Some(priced);
         }
-        let is_qualified = self.providers.iter().any(|entry| name.strip_prefix(&*entry.name).is_some_and(|rest| rest.starts_with('/')));
         match unlisted().collect::<Vec<_>>().as_slice() {
-            [(_, make)] if self.providers.len() == 1 && !is_qualified => Some(vec![make(name)]),
+            [(_, make)] if self.providers.len() == 1 => Some(vec![make(name)]),
             _ => None,
         }
     }

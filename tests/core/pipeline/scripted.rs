@@ -1,5 +1,7 @@
 //! Owns: a provider that does what the test tells it, one act a call, without a network.
 
+#![expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use gotoai::domain::provider::{FaultKind, Pending, Provider, ProviderBody, ProviderCall, ProviderFault, ProviderReply};
@@ -60,17 +62,14 @@ fn typed(content_type: &'static str) -> HeaderMap {
 }
 
 /// Events of a chat stream.
-#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn said(text: &str) -> Piece {
     Ok(Bytes::from(format!("data: {{\"id\":\"c1\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n")))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn finished() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
 pub(crate) fn counted() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\n"))
 }
