@@ -26,10 +26,8 @@ async def main() -> None:
                     print(chunk.choices[0].delta.get("content") or "", end="", flush=True)
         print()
 
-        # A stream is settled a moment after its last byte; until then its order is "reserved".
-        order = stream.receipt.order or ""
-        while (receipt := await gateway.orders.retrieve(order)).state == "reserved":  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        # A stream that was read to its end is settled.
+        receipt = await gateway.orders.retrieve(stream.receipt.order or "")
         print(receipt.state, receipt.charge, "USD")
 
 

@@ -34,7 +34,8 @@ class EventStream:
 
     async def __anext__(self) -> Object:
         while not self._ready:
-            chunk = b"" if self._events.done else await self._next_bytes()
+            # To the end, not only to [DONE]: the transfer ends behind the settlement, so the receipt is there then.
+            chunk = await self._next_bytes()
             if not chunk:
                 await self.aclose()
                 raise StopAsyncIteration

@@ -33,7 +33,8 @@ class SyncEventStream:
 
     def __next__(self) -> Object:
         while not self._ready:
-            chunk = b"" if self._events.done else self._next_bytes()
+            # To the end, not only to [DONE]: the transfer ends behind the settlement, so the receipt is there then.
+            chunk = self._next_bytes()
             if not chunk:
                 self.close()
                 raise StopIteration
