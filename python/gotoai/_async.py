@@ -34,7 +34,8 @@ class EventStream:
 
     async def __anext__(self) -> Object:
         while not self._ready:
-            chunk = b"" if self._events.done else await self._next_bytes()
+            # To the end, not only to [DONE]: the transfer ends behind the settlement, so the receipt is there then.
+            chunk = await self._next_bytes()
             if not chunk:
                 await self.aclose()
                 raise StopAsyncIteration
@@ -201,6 +202,6 @@ class Orders:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def retrieve(self, order: str) -> Reply:
-        """One settled call."""
-        return await self._gateway.call("GET", f"/v1/orders/{order}")
+    async def retrieve(self, order: str) -> Object:
+        """One settled call, as in the ledger: what ``x-gotoai-order`` named."""
+        return Object(await self._gateway.call("GET", f"/v1/orders/{order}"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from typing import Final, final
 
-__all__: Final[list[str]]
+__all__ = ["BlockingStream", "Core", "CoreError", "Door", "Stream", "Twin", "__version__", "error_kinds"]
 __version__: Final[str]
 
 type Headers = Iterable[tuple[bytes, bytes]]

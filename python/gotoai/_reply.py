@@ -93,7 +93,6 @@ class Events:
 
     def __init__(self) -> None:
         self._rest = b""
-        self.done = False
 
     def feed(self, chunk: bytes) -> Iterator[Object]:
         """The events completed by ``chunk``. Raises ``GatewayError`` for one that reports an error."""
@@ -105,8 +104,7 @@ class Events:
                 continue
             data = line[5:].strip()
             if data == b"[DONE]":
-                self.done = True
-                return
+                continue
             event = decode_object(data)
             if "error" in event and "choices" not in event:
                 raise errors.from_envelope(event)

@@ -9,7 +9,7 @@ Setting: TypeAlias = str | int | float | bool | Path | Iterable[str] | None
 
 # Variables without the prefix, as their names are customary.
 _BARE = {"HOST", "PORT", "BASE_PATH", "BODY_SIZE_LIMIT", "LOG_LEVEL", "LOG_FORMAT"}
-_BARE_STARTS = ("GOTOAI_", "RETRY_", "CIRCUIT_BREAKER_", "HTTP_")
+_BARE_STARTS = ("GOTOAI_", "RETRY_", "CIRCUIT_BREAKER_", "HTTP_", "CACHE_", "CONFIGURED_")
 _PROVIDER_ENDS = ("_API_KEY", "_API_KEYS", "_BASE_URL", "_MODELS", "_API_VERSION")
 
 

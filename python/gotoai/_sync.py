@@ -33,7 +33,8 @@ class SyncEventStream:
 
     def __next__(self) -> Object:
         while not self._ready:
-            chunk = b"" if self._events.done else self._next_bytes()
+            # To the end, not only to [DONE]: the transfer ends behind the settlement, so the receipt is there then.
+            chunk = self._next_bytes()
             if not chunk:
                 self.close()
                 raise StopIteration
@@ -180,6 +181,6 @@ class SyncOrders:
     def __init__(self, gateway: SyncGateway) -> None:
         self._gateway = gateway
 
-    def retrieve(self, order: str) -> Reply:
-        """One settled call."""
-        return self._gateway.call("GET", f"/v1/orders/{order}")
+    def retrieve(self, order: str) -> Object:
+        """One settled call, as in the ledger: what ``x-gotoai-order`` named."""
+        return Object(self._gateway.call("GET", f"/v1/orders/{order}"))

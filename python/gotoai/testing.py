@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ._core import Twin as CoreTwin
-from ._reply import decode, encode
+from ._reply import decode_object, encode
 from ._settings import Setting, variables
 from ._sync import SyncGateway
 
@@ -37,9 +37,9 @@ class Twin:
         self._core.script(encode(steps))
 
     def requests(self) -> list[Any]:
-        """What it received, oldest first."""
-        received = decode(self._core.requests())
-        return received if isinstance(received, list) else [received]
+        """What it received, oldest first: ``method``, ``path``, ``headers``, ``body`` of each; the last 1000."""
+        requests: list[Any] = decode_object(self._core.requests())["requests"]
+        return requests
 
     def close(self) -> None:
         """Stops it. Idempotent."""

@@ -113,12 +113,23 @@ pub struct Exact {
     den: i128,
 }
 
+/// Division of 128 bits is slow, so it is used only until both numbers fit in 64: usually never.
 fn gcd(a: i128, b: i128) -> i128 {
     let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
     while b != 0 {
+        if let (Ok(x), Ok(y)) = (u64::try_from(a), u64::try_from(b)) {
+            return i128::from(gcd_64(x, y));
+        }
         (a, b) = (b, a % b);
     }
     i128::try_from(a.max(1)).unwrap_or(1)
+}
+
+fn gcd_64(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a.max(1)
 }
 
 impl Exact {

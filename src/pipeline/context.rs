@@ -73,7 +73,7 @@ impl Context {
             order: None,
             key_id: self.principal.as_ref().and_then(|principal| principal.key_id),
             user_path: self.principal.as_ref().map(|principal| principal.user_path.shared()),
-            model: self.facts.as_ref().map(|facts| facts.model.as_str().into()),
+            model: self.facts.as_ref().map(|facts| Arc::clone(&facts.model)),
             endpoint: None,
             stream: self.facts.as_ref().is_some_and(|facts| facts.stream),
             status: 0,

@@ -242,6 +242,9 @@ async fn start(content_type: HeaderValue, mut body: ProviderBody, mut scan: Stre
         if scan.errored() {
             return Err(garbage("the stream began with an error event"));
         }
+        if scan.garbled() {
+            return Err(garbage("the stream's first event is not JSON"));
+        }
         return Ok(Executed::Stream(Started { content_type, first, body, scan }));
     }
 }

@@ -5,7 +5,7 @@ use super::execute::Started;
 use super::reserve::OpenOrder;
 use super::settle::Ending;
 use crate::base::{Error, ErrorKind};
-use crate::domain::ledger::AttemptOutcome;
+use crate::domain::ledger::{AttemptOutcome, Ticket};
 use crate::domain::provider::{Disconnect, ProviderBody, ProviderFault};
 use crate::protocol::openai::{StreamEnd, StreamScan, error_envelope};
 use bytes::Bytes;
@@ -14,15 +14,18 @@ use http_body_util::BodyExt;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 
 /// A streamed reply body.
 pub struct Relay {
     /// `None` once the stream has ended.
     live: Option<Live>,
-    /// A last event of the gateway's own.
+    /// What is left to say once the provider's bytes have run out.
     farewell: Option<Bytes>,
+    /// The settlement on its way to the disk: the transfer ends behind it, so that a caller who has seen the end can rely
+    /// on the receipt.
+    settling: Option<Ticket>,
     /// Where to read on when the reader leaves: the drop may happen on any thread.
     runtime: Handle,
 }
@@ -37,13 +40,13 @@ struct Live {
 impl Relay {
     pub(super) fn new(order: OpenOrder, started: Started) -> Self {
         let live = Live { order, upstream: started.body, scan: started.scan, first: Some(started.first) };
-        Self { live: Some(live), farewell: None, runtime: Handle::current() }
+        Self { live: Some(live), farewell: None, settling: None, runtime: Handle::current() }
     }
 
     /// The upstream's bytes have run out, well or badly. What the caller still has to be told comes back.
     fn finish(&mut self, fault: Option<&ProviderFault>) {
         let Some(mut live) = self.live.take() else { return };
-        let end = live.scan.end();
+        let (end, last) = live.scan.finish();
         let provider = live.order.endpoint.as_ref().map_or_else(|| "".into(), |endpoint| Arc::clone(&endpoint.provider_name));
         match end {
             StreamEnd::Complete => {}
@@ -53,31 +56,46 @@ impl Relay {
                 }
             }
         }
+        if !last.is_empty() {
+            self.farewell = Some(last.clone());
+        }
         if end == StreamEnd::Cut {
             let error = Error::new(
                 ErrorKind::StreamCut,
                 format!("provider '{provider}' ended the stream before it was complete; what arrived is charged, the rest is not"),
             );
             tracing::warn!(order = %live.order.cx.order, cause = fault.map(ToString::to_string), "stream cut by the provider");
-            self.farewell = Some([b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
+            let gap: &[u8] = if last.is_empty() { b"" } else { b"\n\n" };
+            self.farewell = Some([&*last, gap, b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
         }
-        live.settle(end);
+        self.settling = live.settle(end);
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ticket) = &mut self.settling else { return Poll::Ready(()) };
+        let settled = ready!(Pin::new(ticket).poll(cx));
+        self.settling = None;
+        if let Err(error) = settled {
+            // The caller's answer was paid for; the ledger keeps trying to book it.
+            tracing::error!(%error, "the settlement of a stream is not durable yet");
+        }
+        Poll::Ready(())
     }
 }
 
 impl Live {
     /// Settles on what was read. A stream cut before anything useful came costs the user nothing.
-    fn settle(mut self, end: StreamEnd) {
+    fn settle(mut self, end: StreamEnd) -> Option<Ticket> {
         let (finish, error) = match end {
             StreamEnd::Complete => ("complete", None),
             StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
             StreamEnd::Cut => ("provider_cut", Some(ErrorKind::StreamCut)),
         };
         let undelivered = end != StreamEnd::Complete && self.scan.delivered_tokens == 0 && self.scan.usage.is_none();
-        drop(self.close(finish, error, undelivered));
+        self.close(finish, error, undelivered)
     }
 
-    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, undelivered: bool) -> Option<crate::domain::ledger::Ticket> {
+    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, undelivered: bool) -> Option<Ticket> {
         if let Some(attempt) = self.order.attempts.last_mut() {
             attempt.ended_at_ms = self.order.cx.pipeline.clock.now().0;
         }
@@ -105,6 +123,8 @@ impl Live {
             }
         };
         let in_time = tokio::time::timeout(limit, read_on).await.is_ok();
+        // The usage may stand in the very last bytes; nobody is left to pass them on to.
+        drop(self.scan.finish());
         drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, false));
     }
 }
@@ -117,7 +137,10 @@ impl Body for Relay {
         let this = &mut *self;
         loop {
             let Some(live) = &mut this.live else {
-                return Poll::Ready(this.farewell.take().map(|event| Ok(Frame::data(event))));
+                if let Some(event) = this.farewell.take() {
+                    return Poll::Ready(Some(Ok(Frame::data(event))));
+                }
+                return this.poll_settled(cx).map(|()| None);
             };
             if let Some(first) = live.first.take() {
                 return Poll::Ready(Some(Ok(Frame::data(first))));
@@ -139,7 +162,7 @@ impl Body for Relay {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.live.is_none() && self.farewell.is_none()
+        self.live.is_none() && self.farewell.is_none() && self.settling.is_none()
     }
 }
 
@@ -149,7 +172,8 @@ impl Drop for Relay {
         let Some(mut live) = self.live.take() else { return };
         if live.scan.is_done() {
             // Everything had come; only the end of the transfer was not awaited.
-            return live.settle(StreamEnd::Complete);
+            drop(live.settle(StreamEnd::Complete));
+            return;
         }
         if let Some(attempt) = live.order.attempts.last_mut() {
             attempt.outcome = AttemptOutcome::Abandoned;

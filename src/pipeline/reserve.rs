@@ -76,7 +76,7 @@ fn command(cx: &Context, facts: &RequestFacts, ledger: &dyn Ledger) -> Result<Co
         key: principal.key_id,
         user_path: principal.user_path.shared(),
         operation: cx.call.operation.name(),
-        model: facts.model.as_str().into(),
+        model: Arc::clone(&facts.model),
         endpoint: Arc::clone(&first.id),
         provider: Arc::clone(&first.provider_name),
         hold: hold(cx, facts)?,

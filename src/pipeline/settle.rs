@@ -149,9 +149,12 @@ impl OpenOrder {
             return None;
         }
         let (usage, usage_source) = self.usage(&ending);
+        let Some(ledger) = self.cx.pipeline.ledger.clone() else {
+            self.write_record(&ending, usage, None);
+            return None;
+        };
         let amounts = self.amounts(&usage, usage_source, ending.undelivered);
         self.write_record(&ending, usage, amounts);
-        let ledger = self.cx.pipeline.ledger.as_ref()?;
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         Some(ledger.submit(Command::Settle(Box::new(Settle {
             order: self.cx.order,
@@ -213,7 +216,7 @@ impl OpenOrder {
     fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
         let mut record = self.cx.record();
         record.order = Some(self.cx.order);
-        record.model = Some(self.facts.model.as_str().into());
+        record.model = Some(Arc::clone(&self.facts.model));
         record.stream = self.facts.stream;
         record.endpoint.clone_from(&self.endpoint);
         record.status = ending.status;

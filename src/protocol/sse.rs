@@ -2,7 +2,7 @@
 //! Refuses to know: what the data means.
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 /// Cuts a byte stream into pieces that end at event boundaries. A piece that arrives whole passes without a copy; only
 /// the tail of a split event is held back until the rest of it comes.
@@ -52,6 +52,17 @@ fn last_boundary(bytes: &[u8]) -> usize {
     newlines.max(carriage)
 }
 
+/// Just behind the first event boundary; the end if there is none. A blank line is a newline right behind a newline, or
+/// behind the carriage return that follows one.
+fn first_boundary(bytes: &[u8]) -> usize {
+    let is_blank = |at: &usize| match bytes.get(at + 1) {
+        Some(b'\n') => true,
+        Some(b'\r') => bytes.get(at + 2) == Some(&b'\n') && bytes[..*at].ends_with(b"\r"),
+        _ => false,
+    };
+    memchr_iter(b'\n', bytes).find(is_blank).map_or(bytes.len(), |at| if bytes[at + 1] == b'\n' { at + 2 } else { at + 3 })
+}
+
 /// The events in a piece of whole events, each with its end.
 pub fn events(piece: &Bytes) -> impl Iterator<Item = Bytes> {
     let mut rest = piece.clone();
@@ -59,10 +70,7 @@ pub fn events(piece: &Bytes) -> impl Iterator<Item = Bytes> {
         if rest.is_empty() {
             return None;
         }
-        let newlines = memmem::find(&rest, b"\n\n").map(|at| at + 2);
-        let carriage = memmem::find(&rest, b"\r\n\r\n").map(|at| at + 4);
-        let end = newlines.into_iter().chain(carriage).min().unwrap_or(rest.len());
-        Some(rest.split_to(end))
+        Some(rest.split_to(first_boundary(&rest)))
     })
 }
 

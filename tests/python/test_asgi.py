@@ -1,7 +1,9 @@
 """The ASGI door: mounting, lifespan, event loops, errors of its own."""
 
 import asyncio
+import json
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +14,9 @@ from starlette.routing import Mount
 
 import gotoai
 from gotoai._asgi import target_of
-from support import ENV, Uvicorn
+from support import AUTHORIZED, CHAT, Site, Uvicorn, events, eventually
+
+STREAM = {**CHAT, "stream": True}
 
 
 @pytest.fixture
@@ -39,28 +43,31 @@ def test_the_target_is_what_stands_below_the_mount(scope: dict[str, Any], target
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("http", ["h11", "httptools"])
-def test_under_every_loop_and_parser_of_uvicorn(app: gotoai.GatewayApp, loop: str, http: str) -> None:
+def test_under_every_loop_and_parser_of_uvicorn(app: gotoai.GatewayApp, site: Site, loop: str, http: str) -> None:
     with Uvicorn(app, loop=loop, http=http) as server, httpx.Client(base_url=server.url) as client:
-        assert client.get("/health").json() == {"status": "ok"}
-        assert client.get("/v1/stream/3/0").text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+        assert client.get("/health").json()["status"] == "ok"
+        site.twin.script({"reply_text": events(3)})
+        assert client.post("/v1/chat/completions", json=STREAM, headers=AUTHORIZED).text == events(3)
 
 
-def test_mounted_in_fastapi_below_another_mount(app: gotoai.GatewayApp) -> None:
+def test_mounted_in_fastapi_below_another_mount(app: gotoai.GatewayApp, site: Site, tmp_path: Path) -> None:
     """A mounted app gets no lifespan: the gateway opens at the first request."""
-    inner = Starlette(routes=[Mount("/ai", app=gotoai.asgi(env=ENV))])
+    second = {**site.env, "GOTOAI_DATA_DIR": str(tmp_path / "second")}
+    inner = Starlette(routes=[Mount("/ai", app=gotoai.asgi(env=second))])
     outer = FastAPI()
     outer.mount("/deep", inner)
     outer.mount("/ai", app)
     with Uvicorn(outer) as server, httpx.Client(base_url=server.url) as client:
-        assert client.get("/ai/v1/target?q=1").text == "/v1/target?q=1"
-        assert client.get("/deep/ai/v1/target?q=1").text == "/v1/target?q=1"
-        assert client.get("/ai/v1/stream/2/0").text == "data: 0\n\ndata: 1\n\n"
+        for mount in ("/ai", "/deep/ai"):
+            assert "there is no '/v1/nothing' here" in client.get(f"{mount}/v1/nothing?q=1").text
+            site.twin.script({"reply_text": events(2)})
+            assert client.post(f"{mount}/v1/chat/completions", json=STREAM, headers=AUTHORIZED).text == events(2)
         assert client.get("/other").status_code == 404
 
 
 def test_behind_a_root_path(app: gotoai.GatewayApp) -> None:
     with Uvicorn(app, root_path="/proxy") as server:
-        assert httpx.get(f"{server.url}/v1/target").text == "/v1/target"
+        assert "there is no '/v1/nothing' here" in httpx.get(f"{server.url}/v1/nothing").text
 
 
 def test_several_loops_use_one_gateway(app: gotoai.GatewayApp) -> None:
@@ -74,12 +81,39 @@ def test_several_loops_use_one_gateway(app: gotoai.GatewayApp) -> None:
             assert asyncio.run(get()) == httpx.get(f"{server.url}/health").text
 
 
-def test_a_panic_is_an_error_reply_and_the_next_call_works(app: gotoai.GatewayApp) -> None:
-    with Uvicorn(app) as server:
-        failed = httpx.get(f"{server.url}/v1/panic")
-        assert failed.status_code == 500
-        assert failed.json()["error"]["code"] == "internal"
-        assert httpx.get(f"{server.url}/health").status_code == 200
+async def test_a_client_that_leaves_before_the_reply_ends_the_exchange(app: gotoai.GatewayApp, site: Site) -> None:
+    """The provider would answer in a minute, and the server's task does not wait. The order settles all the same."""
+    site.twin.script({"delay_ms": 60_000})
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    inbox.put_nowait({"type": "http.request", "body": json.dumps(CHAT).encode()})
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(name.encode(), value.encode()) for name, value in AUTHORIZED.items()]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "query_string": b""}
+    exchange = asyncio.ensure_future(app(scope, inbox.get, send))
+    await asyncio.to_thread(eventually, site.calls)
+    inbox.put_nowait({"type": "http.disconnect"})
+    async with asyncio.timeout(10):
+        await exchange
+    assert sent == []
+    assert site.books.open_orders() == 1
+    site.twin.close()
+    await asyncio.to_thread(eventually, lambda: site.books.open_orders() == 0)
+
+
+def test_a_reply_that_breaks_off_does_not_look_complete(gateway: gotoai.SyncGateway, site: Site) -> None:
+    site.twin.script({"reply_text": events(2), "stall_after_events": 1})
+    with Uvicorn(gotoai.asgi(gateway)) as server:
+        url = f"{server.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json=STREAM, headers=AUTHORIZED) as reply:
+            chunks = reply.iter_raw()
+            next(chunks)
+            gateway.close()
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(chunks)
 
 
 def test_a_closed_gateway_answers_that_it_is_closed(gateway: gotoai.SyncGateway, app: gotoai.GatewayApp) -> None:
@@ -104,8 +138,8 @@ async def lifespan(app: gotoai.GatewayApp) -> list[dict[str, Any]]:
     return sent
 
 
-async def test_lifespan_opens_and_closes_a_gateway_of_its_own() -> None:
-    app = gotoai.asgi(env=ENV)
+async def test_lifespan_opens_and_closes_a_gateway_of_its_own(site: Site) -> None:
+    app = gotoai.asgi(env=site.env)
     assert [m["type"] for m in await lifespan(app)] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     with pytest.raises(gotoai.errors.UnavailableError):
         app._host.core()
@@ -116,8 +150,8 @@ async def test_lifespan_leaves_a_given_gateway_open(gateway: gotoai.SyncGateway)
     assert gateway.models.list().data
 
 
-async def test_lifespan_reports_a_wrong_setting() -> None:
-    (failed,) = await lifespan(gotoai.asgi(env={**ENV, "PORT": "many"}))
+async def test_lifespan_reports_a_wrong_setting(site: Site) -> None:
+    (failed,) = await lifespan(gotoai.asgi(env={**site.env, "PORT": "many"}))
     assert failed["type"] == "lifespan.startup.failed"
     assert "PORT" in failed["message"]
 

@@ -63,7 +63,7 @@ RECEIPT = {
     "hold": "0.01",
     "charge": "0.0000071",
     "usage": {"input_uncached": 9, "output_text": 3},
-    "attempts": [{"n": 1, "endpoint": "openai/gpt-4o-mini", "outcome": "ok", "status": 200, "cost": "0.0000071"}],
+    "attempts": [{"n": 1, "endpoint": "openai/gpt-4o-mini", "outcome": "served", "status": 200}],
     "finished_at": "2026-11-21T08:00:01.000Z",
     "entries": [ENTRY],
 }
@@ -73,7 +73,7 @@ PROOF = {
     "events": 3,
     "postings": 5,
     "orders": 1,
-    "head": "abc",
+    "head": {"block": 2, "hash": "abc"},
 }
 BOOK = {"dated": "2026-11-01", "models": [{"provider": "openai", "id": "gpt-4o-mini", "input_per_mtok": "0.15"}]}
 MODELS = {
@@ -112,8 +112,7 @@ COMMANDS: list[tuple[list[str], str, dict[str, Any], dict[str, Any]]] = [
         {"entries": [ENTRY], "next_after": 7},
     ),
     (["ledger", "order", "ord_1"], "ledger.order", {"id": "ord_1"}, RECEIPT),
-    (["ledger", "verify"], "ledger.verify", {"full": True}, PROOF),
-    (["ledger", "verify", "--quick"], "ledger.verify", {"full": False}, PROOF),
+    (["ledger", "verify"], "ledger.verify", {}, PROOF),
     (["models"], "models.list", {}, MODELS),
     (["prices", "--search", "gpt"], "prices.list", {"search": "gpt"}, BOOK),
     (
@@ -400,18 +399,21 @@ def test_serve_only_overrides_the_environment(server: FakeServer, monkeypatch: p
         "GOTOAI_DATA_DIR": "/d",
     }
     assert (env["GOTOAI_TLS_CERT"], env["GOTOAI_TLS_KEY"], env["GOTOAI_INSECURE_NO_AUTH"]) == ("c", "k", "1")
-    assert "CUSTOM_TWIN_API_KEY" not in env
+    assert not any("TWIN" in name for name in env)
     assert "Authorization" not in result.stdout
     assert server.closed == 1
 
 
 def test_serve_prints_where_it_is_the_key_once_and_a_first_call(server: FakeServer) -> None:
+    server.answers["models.list"] = {"models": [], "providers": []}
     out = run("serve", "--twin").stdout
     assert "http://127.0.0.1:8080/v1" in out
     assert out.count("gta_platform") == 1
     assert "curl http://127.0.0.1:8080/v1/chat/completions" in out
+    assert '"model": "openai-twin/gpt-4o-mini"' in out
     assert serve.TWIN_NOTICE in out
-    assert server.opened[0][0]["CUSTOM_TWIN_BASE_URL"] == FakeTwin.url
+    assert serve.TWIN_BOOKED in out
+    assert server.opened[1][0]["OPENAI_TWIN_BASE_URL"] == FakeTwin.url
     ready = json.loads(run("serve", "--json").stdout)
     assert ready == {
         "event": "ready",
@@ -427,9 +429,19 @@ def test_the_twin_steps_in_only_where_no_provider_is(server: FakeServer, provide
     server.answers["models.list"] = {"models": [], "providers": providers}
     out = run("serve", "--twin-if-empty").stdout
     assert [offline for _, offline in server.opened] == [True, False]
-    assert ("CUSTOM_TWIN_API_KEY" in server.opened[1][0]) is twin
+    assert ("OPENAI_TWIN_API_KEY" in server.opened[1][0]) is twin
     assert (serve.TWIN_NOTICE in out) is twin
     assert out.count("gta_platform") == 1  # made by the first of the two openings
+
+
+def test_a_twin_beside_real_providers_has_no_price_and_so_never_takes_over(server: FakeServer) -> None:
+    server.answers["models.list"] = {"models": [], "providers": [{"name": "openai"}]}
+    out = run("serve", "--twin").stdout
+    env = server.opened[1][0]
+    assert env["CUSTOM_TWIN_BASE_URL"] == FakeTwin.url
+    assert "OPENAI_TWIN_API_KEY" not in env
+    assert '"model": "custom-twin/gpt-4o-mini"' in out
+    assert serve.TWIN_BOOKED not in out
 
 
 def test_serve_says_why_it_cannot(

@@ -4,6 +4,7 @@ import signal
 import socket
 import ssl
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -11,23 +12,22 @@ import pytest
 import trustme
 
 import gotoai
-from support import ENV, Child, eventually, free_port
-
-SERVE = """
-import os
-from gotoai._core import Core
-Core.open(dict(os.environ)).serve(lambda url: print(url, flush=True))
-print("closed")
-"""
+from support import AUTHORIZED, CHAT, Child, Site, events, eventually
 
 
-def test_http2_with_prior_knowledge_and_http1(gateway: gotoai.SyncGateway) -> None:
+def stream(url: str) -> AbstractContextManager[httpx.Response]:
+    content = {**CHAT, "stream": True}
+    return httpx.stream("POST", f"{url}/v1/chat/completions", json=content, headers=AUTHORIZED)
+
+
+def test_http2_with_prior_knowledge_and_http1(gateway: gotoai.SyncGateway, site: Site) -> None:
     url = gateway.listen()
     assert gateway.listen() == url, "a second call finds the server running"
+    site.twin.script({"reply_text": events(3)})
     with httpx.Client(http1=False, http2=True) as client:
         assert client.get(f"{url}/health").http_version == "HTTP/2"
-        with client.stream("GET", f"{url}/v1/stream/3/0") as reply:
-            assert reply.read() == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+        reply = client.post(f"{url}/v1/chat/completions", json={**CHAT, "stream": True}, headers=AUTHORIZED)
+        assert (reply.http_version, reply.text) == ("HTTP/2", events(3))
     assert httpx.get(f"{url}/health").http_version == "HTTP/1.1"
 
 
@@ -42,11 +42,13 @@ def certificate(tmp_path: Path) -> tuple[Path, Path, trustme.CA]:
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
-def test_tls_agrees_on_the_protocol(certificate: tuple[Path, Path, trustme.CA], http2: bool, version: str) -> None:
+def test_tls_agrees_on_the_protocol(
+    certificate: tuple[Path, Path, trustme.CA], site: Site, http2: bool, version: str
+) -> None:
     cert, key, authority = certificate
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    with gotoai.SyncGateway(env=ENV, tls_cert=cert, tls_key=key) as gateway:
+    with gotoai.SyncGateway(env=site.env, tls_cert=cert, tls_key=key) as gateway:
         url = gateway.listen()
         assert url.startswith("https://")
         with httpx.Client(verify=context, http2=http2) as client:
@@ -54,45 +56,48 @@ def test_tls_agrees_on_the_protocol(certificate: tuple[Path, Path, trustme.CA], 
 
 
 def test_a_key_that_does_not_fit_is_refused_at_start(
-    certificate: tuple[Path, Path, trustme.CA], tmp_path: Path
+    certificate: tuple[Path, Path, trustme.CA], site: Site, tmp_path: Path
 ) -> None:
     cert, _, authority = certificate
     other = tmp_path / "other.pem"
     other.write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())
     with (
-        gotoai.SyncGateway(env=ENV, tls_cert=cert, tls_key=other) as gateway,
+        gotoai.SyncGateway(env=site.env, tls_cert=cert, tls_key=other) as gateway,
         pytest.raises(gotoai.errors.ConfigurationError, match="GOTOAI_TLS_KEY"),
     ):
         gateway.listen()
 
 
-def test_a_port_that_is_taken_is_an_error_not_a_share(gateway: gotoai.SyncGateway) -> None:
+def test_a_port_that_is_taken_is_an_error_not_a_share(gateway: gotoai.SyncGateway, site: Site, tmp_path: Path) -> None:
     port = httpx.URL(gateway.listen()).port
     assert port is not None
     with (
-        gotoai.SyncGateway(env=ENV, port=port) as second,
+        gotoai.SyncGateway(env=site.env, data_dir=tmp_path / "second", port=port) as second,
         pytest.raises(gotoai.errors.ConfigurationError, match="another process listens there"),
     ):
         second.listen()
 
 
-def test_drain_lets_a_stream_finish_and_accepts_nothing_new(gateway: gotoai.SyncGateway) -> None:
+def test_drain_lets_a_stream_finish_and_accepts_nothing_new(gateway: gotoai.SyncGateway, site: Site) -> None:
     url = gateway.listen()
-    with httpx.stream("GET", f"{url}/v1/stream/4/100") as reply:
+    site.twin.script({"reply_text": events(4), "gap_ms": 100})
+    with stream(url) as reply:
         chunks = reply.iter_raw()
         first = next(chunks)
         closing = threading.Thread(target=gateway.close)
         closing.start()
-        assert first + b"".join(chunks) == b"".join(b"data: %d\n\n" % n for n in range(4))
+        assert first + b"".join(chunks) == events(4).encode()
     closing.join(10)
     assert not closing.is_alive()
+    assert site.books.order(reply.headers["x-gotoai-order"])["finish"] == "complete"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health")
 
 
-def test_drain_ends_at_its_limit() -> None:
-    gateway = gotoai.SyncGateway(env=ENV, drain_seconds=0)
-    with httpx.stream("GET", f"{gateway.listen()}/v1/stream/2/60000") as reply:
+def test_drain_ends_at_its_limit(site: Site) -> None:
+    gateway = gotoai.SyncGateway(env=site.env, drain_seconds=0)
+    site.twin.script({"reply_text": events(2), "stall_after_events": 1})
+    with stream(gateway.listen()) as reply:
         chunks = reply.iter_raw()
         next(chunks)
         gateway.close()
@@ -111,22 +116,24 @@ def test_an_idle_connection_does_not_delay_the_end(gateway: gotoai.SyncGateway) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_ends_well_on_a_signal_and_lets_streams_finish(number: signal.Signals) -> None:
-    with Child("-c", SERVE, port=free_port()) as server:
-        with httpx.stream("GET", f"{server.url}/v1/stream/4/100") as reply:
+def test_serve_ends_well_on_a_signal_and_lets_streams_finish(site: Site, number: signal.Signals) -> None:
+    site.twin.script({"reply_text": events(4), "gap_ms": 100})
+    with Child.native(site.env) as server:
+        with stream(server.url) as reply:
             chunks = reply.iter_raw()
             got = next(chunks)
             server.process.send_signal(number)
             got += b"".join(chunks)
-        assert got == b"".join(b"data: %d\n\n" % n for n in range(4))
-        out, err = server.process.communicate(timeout=10)
-        assert server.process.returncode == 0, err.decode()
-        assert out.decode().split() == [server.url, "closed"]
+        assert got == events(4).encode()
+        assert server.process.wait(10) == 0, server.errors()
+    assert site.books.order(reply.headers["x-gotoai-order"])["finish"] == "complete"
+    assert site.run("ledger", "verify")["ok"]
 
 
-def test_a_second_signal_cuts_what_is_in_flight() -> None:
-    with Child("-c", SERVE, port=free_port()) as server:
-        with httpx.stream("GET", f"{server.url}/v1/stream/2/60000") as reply:
+def test_a_second_signal_cuts_what_is_in_flight(site: Site) -> None:
+    site.twin.script({"reply_text": events(2), "stall_after_events": 1})
+    with Child.native(site.env) as server:
+        with stream(server.url) as reply:
             chunks = reply.iter_raw()
             next(chunks)
             server.process.send_signal(signal.SIGTERM)
@@ -135,6 +142,7 @@ def test_a_second_signal_cuts_what_is_in_flight() -> None:
             with pytest.raises(httpx.RemoteProtocolError):
                 next(chunks)
         assert server.process.wait(timeout=3) == 0
+    assert site.books.settled(reply.headers["x-gotoai-order"])["finish"] == "client_left"
 
 
 def _refused(url: str) -> bool:
@@ -145,9 +153,9 @@ def _refused(url: str) -> bool:
     return False
 
 
-def test_serving_puts_signal_handlers_back() -> None:
+def test_serving_puts_signal_handlers_back(site: Site) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    core = gotoai._core.Core.open(dict(ENV))
+    core = gotoai._core.Core.open(dict(site.env))
     core.serve(lambda _: threading.Timer(0.05, core.close).start())
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     core.close()

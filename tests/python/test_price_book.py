@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from gotoai.price_book import (
     DATED,
     FAMILIES,

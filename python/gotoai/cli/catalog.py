@@ -29,7 +29,9 @@ def models(data_dir: str | None, config: str | None, as_json: bool) -> None:
     short_help="Show or refresh the price book.",
     invoke_without_command=True,
     epilog=options.examples(
-        "gotoai prices --search gpt-4o", "gotoai prices --provider openai --json", "gotoai prices refresh"
+        "gotoai prices --search gpt-4o",
+        "gotoai prices --provider openai --json",
+        "gotoai prices refresh --path book.json",
     ),
 )
 @click.option("--provider", help="Only this provider's models.")
@@ -51,11 +53,14 @@ def prices(
         render.show(gateway.ask("prices.list", provider=provider, search=search), as_json, view_prices)
 
 
-@prices.command(epilog=options.examples("gotoai prices refresh", "gotoai prices refresh --path book.json"))
-@click.option("--path", metavar="FILE", help="Take the book from this file.")
+@prices.command(epilog=options.examples("gotoai prices refresh --path book.json"))
+@click.option("--path", metavar="FILE", help="The newer book. Without: reads again the one in force.")
 @options.store
 def refresh(path: str | None, data_dir: str | None, config: str | None, as_json: bool) -> None:
-    """Replaces the price book by a newer one. Orders keep the prices they were made with."""
+    """Replaces the price book by a newer one, which `python -m gotoai.price_book --out FILE` makes.
+
+    A running gateway takes it at once. Orders keep the prices they were made with.
+    """
     with session.connect(data_dir, config, as_json) as gateway:
         render.show(gateway.ask("prices.refresh", path=path), as_json, view_refreshed)
 

@@ -106,8 +106,9 @@ def expiry_ms(expires_in: str | None, expires_at: str | None) -> int | None:
 
 def view_new(key: Mapping[str, Any]) -> None:
     """The new key, its secret on a line of its own for copying."""
-    render.facts("New key", [(name, key.get(name)) for name in ("id", "name", "scopes", "user_path", "wallet")])
-    render.facts("", [("models", key.get("models") or "all"), ("expires_at", key.get("expires_at") or "never")])
+    said = {**key, "models": key.get("models") or "all", "expires_at": key.get("expires_at") or "never"}
+    names = ("id", "name", "scopes", "models", "user_path", "wallet", "mode", "expires_at")
+    render.facts("New key", [(name, said.get(name)) for name in names])
     render.line(f"\n{key['secret']}\n")
     render.remark("This is the only time the secret is shown: store it now.")
 

@@ -55,15 +55,12 @@ def order(order_id: str, data_dir: str | None, config: str | None, as_json: bool
         render.show(gateway.ask("ledger.order", id=order_id), as_json, view_order)
 
 
-@group.command(epilog=options.examples("gotoai ledger verify", "gotoai ledger verify --quick --json"))
-@click.option(
-    "--full/--quick", default=True, help="Recompute from the first entry (default), or check the latest only."
-)
+@group.command(epilog=options.examples("gotoai ledger verify", "gotoai ledger verify --json"))
 @options.store
-def verify(full: bool, data_dir: str | None, config: str | None, as_json: bool) -> None:
-    """Proves the books: chain, balances, orders, holds. Exits with 1 when anything is found."""
+def verify(data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Proves the books from the first entry on: chain, balances, orders, holds. Exits with 1 when anything is found."""
     with session.connect(data_dir, config, as_json) as gateway:
-        proof = gateway.ask("ledger.verify", full=full)
+        proof = gateway.ask("ledger.verify")
     render.show(proof, as_json, view_proof)
     if not proof["ok"]:
         raise click.exceptions.Exit(1)
@@ -91,10 +88,10 @@ def view_page(page: Mapping[str, Any]) -> None:
 def view_order(receipt: Mapping[str, Any]) -> None:
     """One order, as its receipt tells it."""
     money = ("hold", "cost", "pass_through", "fee", "charge")
-    names = ("state", "wallet", "key", "model", "endpoint", "provider", *money, "usage", "usage_source")
+    names = ("state", "wallet", "key", "model", "endpoint", "provider", *money, "usage", "usage_source", "finish")
     times = ("created_at", "finished_at")
     render.facts(f"Order {receipt['order']}", [(name, receipt.get(name)) for name in (*names, *times)])
-    columns = ["n", "endpoint", "outcome", "status", "cost", "started_at", "ended_at"]
+    columns = ["n", "endpoint", "outcome", "status", "started_at", "first_byte_at", "ended_at"]
     render.line()
     render.table("Attempts", columns, [[one.get(name) for name in columns] for one in receipt.get("attempts", [])])
     render.line()
@@ -110,7 +107,9 @@ def view_proof(proof: Mapping[str, Any]) -> None:
             render.line(f"{one['id']}: {finding['detail']}")
     verdict = "the ledger is whole" if proof["ok"] else "the ledger has findings"
     counted = ", ".join(f"{proof[name]} {name}" for name in ("events", "postings", "orders") if name in proof)
-    render.line(f"{verdict}: {counted}; head {proof.get('head')}")
+    head = proof.get("head")
+    sealed = f"; head block {head['block']}, {head['hash']}" if head else ""
+    render.line(f"{verdict}: {counted}{sealed}")
 
 
 def mark(check: Mapping[str, Any]) -> str:

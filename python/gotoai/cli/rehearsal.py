@@ -177,7 +177,7 @@ def perform(core: Core, twin: Twin) -> dict[str, Any]:
         twin.script(json.dumps(script).encode())
         calls.append(client.chat(title, stream))
     orders = [call.order for call in calls if call.order]
-    proof = gateway.ask("ledger.verify", full=True)
+    proof = gateway.ask("ledger.verify")
     paid_by = orders[0]["wallet"] if orders else None
     return {
         "ok": bool(proof["ok"]) and as_expected(calls),

@@ -82,7 +82,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 
 def facts(title: str, pairs: Iterable[tuple[str, object]]) -> None:
-    """A record, one ``name value`` a line; what is null is left out."""
+    """A record, one ``name value`` a line; what is null or holds nothing is left out."""
     from rich.table import Table
     from rich.text import Text
 
@@ -90,7 +90,7 @@ def facts(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     for name, value in pairs:
-        if value is not None:
+        if value is not None and value != {}:
             grid.add_row(name, Text(cell(value)))
     console().print(grid)
 

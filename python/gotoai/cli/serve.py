@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TWIN_MODEL = "gpt-4o-mini"
-TWIN_NOTICE = "The scripted twin is the provider: it costs nothing and its answers mean nothing."
+TWIN_NOTICE = "The scripted twin is the provider: nothing leaves this machine, and its answers mean nothing."
+# Alone it stands in for OpenAI, list prices included, so that a first receipt shows figures. Beside real providers it
+# has no price: what has a price is never failed over to what has none.
+TWIN_ALONE, TWIN_BESIDE = "openai-twin", "custom-twin"
+TWIN_BOOKED = "Its calls are booked at OpenAI's list prices, for show: nobody is paid."
 
 
 @click.command(
@@ -33,7 +37,7 @@ TWIN_NOTICE = "The scripted twin is the provider: it costs nothing and its answe
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain, PEM (GOTOAI_TLS_CERT).")
 @click.option("--tls-key", metavar="FILE", help="Private key, PEM (GOTOAI_TLS_KEY).")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that serve (GOTOAI_WORKERS, one a core).")
-@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LOG_LEVEL, info).")
+@click.option("--log-level", metavar="LEVEL", help="error, warn, info or debug (LOG_LEVEL, info).")
 @options.store
 def serve(
     host: str | None,
@@ -68,17 +72,19 @@ def run(env: dict[str, str], config: str | None, *, wants_twin: bool, wants_twin
     """Opens the gateway, with the twin beside it where that is wanted, and serves until it is told to stop."""
     from gotoai._core import Core, Twin
 
-    notice = None
-    if wants_twin_if_empty and not wants_twin:
-        wants_twin, notice = find_no_provider(env, config)
-    twin = Twin.start() if wants_twin else None
+    twin_name, notice = None, None
+    if wants_twin or wants_twin_if_empty:
+        is_alone, notice = find_no_provider(env, config)
+        twin_name = TWIN_ALONE if is_alone else TWIN_BESIDE if wants_twin else None
+    twin = Twin.start() if twin_name else None
     try:
-        if twin is not None:
-            env |= {"CUSTOM_TWIN_API_KEY": "twin", "CUSTOM_TWIN_BASE_URL": twin.url, "CUSTOM_TWIN_MODELS": TWIN_MODEL}
+        if twin is not None and twin_name is not None:
+            prefix = twin_name.upper().replace("-", "_")
+            env |= {f"{prefix}_API_KEY": "twin", f"{prefix}_BASE_URL": twin.url, f"{prefix}_MODELS": TWIN_MODEL}
         core = Core.open(env, config=config)
         try:
             key = core.startup_notice() or notice
-            core.serve(banner(env, key, has_twin=twin is not None, as_json=as_json))
+            core.serve(banner(env, key, twin_name=twin_name, as_json=as_json))
         finally:
             core.close()
     finally:
@@ -86,14 +92,14 @@ def run(env: dict[str, str], config: str | None, *, wants_twin: bool, wants_twin
             twin.close()
 
 
-def find_no_provider(env: Mapping[str, str], config: str | None) -> tuple[bool, str | None]:
+def find_no_provider(env: dict[str, str], config: str | None) -> tuple[bool, str | None]:
     """Is no provider configured? Asks the core, which alone knows every way to name one.
 
     Also returns the platform key, should this have been the first start of all: it is told only once.
     """
     from gotoai._core import Core
 
-    core = Core.open(env, config=config, offline=True)
+    core = Core.open(dict(env), config=config, offline=True)
     try:
         providers = session.Administration(core).ask("models.list").get("providers", [])
         return not providers, core.startup_notice()
@@ -101,30 +107,41 @@ def find_no_provider(env: Mapping[str, str], config: str | None) -> tuple[bool, 
         core.close()
 
 
-def banner(env: Mapping[str, str], key: str | None, *, has_twin: bool, as_json: bool) -> Callable[[str], None]:
+def banner(env: Mapping[str, str], key: str | None, *, twin_name: str | None, as_json: bool) -> Callable[[str], None]:
     """What is printed once the server listens: where it is, the new platform key, a first call to try."""
 
     def on_ready(url: str) -> None:
         if as_json:
-            render.event({"event": "ready", "url": url, "base_url": f"{url}/v1", "platform_key": key, "twin": has_twin})
+            twin = twin_name is not None
+            render.event({"event": "ready", "url": url, "base_url": f"{url}/v1", "platform_key": key, "twin": twin})
             return
         render.line(f"gotoai serves {url}/v1")
-        if has_twin:
+        if twin_name is not None:
             render.line(TWIN_NOTICE)
+        if twin_name == TWIN_ALONE:
+            render.line(TWIN_BOOKED)
         if key is not None:
             render.line("\nThe platform key was made just now and is shown this once. Keep it:\n")
             render.line(f"  export GOTOAI_MASTER_KEY={key}")
-        render.line(f"\nTry:\n\n{first_call(url, env, has_twin=has_twin)}\n")
+        elif not env.get("GOTOAI_MASTER_KEY") and not is_open(env):
+            render.line("\nThe platform key was shown at the first start. To make another:\n")
+            render.line("  gotoai keys create --name platform --scope platform --scope chat")
+        render.line(f"\nTry:\n\n{first_call(url, env, twin_name=twin_name)}\n")
 
     return on_ready
 
 
-def first_call(url: str, env: Mapping[str, str], *, has_twin: bool) -> str:
-    """A curl command that works as it stands, once the key is exported."""
-    body = {"model": TWIN_MODEL if has_twin else "MODEL", "messages": [{"role": "user", "content": "Hello"}]}
-    is_open = env.get("GOTOAI_INSECURE_NO_AUTH", "").lower() in {"1", "true", "yes", "on"}
+def is_open(env: Mapping[str, str]) -> bool:
+    """Needs nobody a key?"""
+    return env.get("GOTOAI_INSECURE_NO_AUTH", "").lower() in {"1", "true", "yes", "on"}
+
+
+def first_call(url: str, env: Mapping[str, str], *, twin_name: str | None) -> str:
+    """A curl command that works as it stands, once the key is exported; with a twin it certainly calls that."""
+    model = f"{twin_name}/{TWIN_MODEL}" if twin_name else "MODEL"
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
     lines = [f"  curl {url}/v1/chat/completions"]
-    if not is_open:
+    if not is_open(env):
         lines.append('    -H "Authorization: Bearer $GOTOAI_MASTER_KEY"')
     lines += ["    -H 'Content-Type: application/json'", f"    -d '{json.dumps(body)}'"]
     return " \\\n".join(lines)

@@ -12,7 +12,7 @@ import click
 from gotoai.cli import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # The caller's own mistake, as wrong options are; everything else that fails is 1.
 USAGE_CODES = frozenset({"invalid_json", "invalid_request"})
@@ -41,11 +41,11 @@ class Administration:
         return answer
 
 
-def open_core(env: Mapping[str, str], config: str | None) -> Core:
+def open_core(env: dict[str, str], config: str | None) -> Core:
     """Opens the store without serving: no recovery, no background task, no provider call."""
     from gotoai._core import Core as NativeCore
 
-    return NativeCore.open(env, config=config, offline=True)
+    return NativeCore.open(dict(env), config=config, offline=True)
 
 
 def core_error() -> type[Exception]:

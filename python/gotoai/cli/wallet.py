@@ -94,7 +94,13 @@ def list_wallets(data_dir: str | None, config: str | None, as_json: bool) -> Non
 def view_wallet(wallet: Mapping[str, Any]) -> None:
     """One wallet, in full."""
     names = ("kind", *BALANCES, "unpriced_orders", "open_orders")
-    render.facts(f"Wallet {wallet['wallet']}", [(name, wallet.get(name)) for name in names])
+    render.facts(f"Wallet {wallet['wallet']}", [(name, shown(wallet, name)) for name in names])
+
+
+def shown(wallet: Mapping[str, Any], name: str) -> object:
+    """One member; a postpaid wallet without a credit limit has no number in ``available``."""
+    unlimited = name == "available" and wallet.get("kind") == "postpaid" and wallet.get(name) is None
+    return "no limit" if unlimited else wallet.get(name)
 
 
 def view_topup(booked: Mapping[str, Any]) -> None:
@@ -107,5 +113,5 @@ def view_topup(booked: Mapping[str, Any]) -> None:
 def view_list(answer: Mapping[str, Any]) -> None:
     """All wallets, a row each."""
     columns = ["wallet", "kind", *BALANCES, "open_orders"]
-    shown = [name if name in {"wallet", "kind", "currency"} else f"{name}>" for name in columns]
-    render.table("Wallets", shown, [[wallet.get(name) for name in columns] for wallet in answer["wallets"]])
+    heads = [name if name in {"wallet", "kind", "currency"} else f"{name}>" for name in columns]
+    render.table("Wallets", heads, [[shown(wallet, name) for name in columns] for wallet in answer["wallets"]])

@@ -2,6 +2,7 @@
 //! that no caller can grow them.
 
 use crate::base::{Error, ErrorKind, Fault, Result};
+use crate::domain::catalog::Endpoint;
 use crate::domain::usage::{CallRecord, Recorder};
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -50,6 +51,9 @@ struct Series {
     output_tokens: Counter,
     charged_nano: Counter,
 }
+
+/// Endpoints with counters of their own.
+const MAX_SERIES: usize = 5_000;
 
 /// Endpoint id and operation.
 type SeriesKey = (Arc<str>, &'static str);
@@ -127,7 +131,7 @@ impl Metrics {
         if let Some(series) = self.series.read().get(&key) {
             return Some(Arc::clone(series));
         }
-        let labels = EndpointLabels { provider: endpoint.provider_name.to_string(), model: endpoint.model.to_string() };
+        let labels = EndpointLabels { provider: endpoint.provider_name.to_string(), model: self.model_label(endpoint) };
         let served = CallLabels {
             operation: call.operation.name().to_owned(),
             provider: labels.provider.clone(),
@@ -144,8 +148,17 @@ impl Metrics {
             output_tokens: self.output_tokens.get_or_create(&labels).clone(),
             charged_nano: self.charged_nano.get_or_create(&labels).clone(),
         });
-        self.series.write().insert(key, Arc::clone(&series));
+        let mut known = self.series.write();
+        if known.len() < MAX_SERIES {
+            known.insert(key, Arc::clone(&series));
+        }
+        drop(known);
         Some(series)
+    }
+
+    /// Callers may make up names while a provider's list is unknown: beyond the limit they share one label.
+    fn model_label(&self, endpoint: &Endpoint) -> String {
+        if self.series.read().len() < MAX_SERIES { endpoint.model.to_string() } else { "other".to_owned() }
     }
 
     fn count(&self, call: &CallRecord) {
@@ -156,7 +169,7 @@ impl Metrics {
                 let labels = CallLabels {
                     operation: call.operation.name().to_owned(),
                     provider: call.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.provider_name.to_string()),
-                    model: call.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.model.to_string()),
+                    model: call.endpoint.as_ref().map_or_else(String::new, |endpoint| self.model_label(endpoint)),
                     outcome: error.map_or("served", ErrorKind::code).to_owned(),
                     fault: fault(error),
                 };

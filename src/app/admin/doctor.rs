@@ -3,7 +3,7 @@
 use crate::app::Gateway;
 use crate::base::Result;
 use crate::domain::identity::{KeyStore, Scope};
-use crate::domain::ledger::{EntryQuery, Ledger};
+use crate::domain::ledger::{Ledger, Report};
 use serde_json::{Value, json};
 
 /// A book older than this should be replaced: providers change prices every few weeks.
@@ -30,7 +30,8 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
 
 #[expect(clippy::unnecessary_wraps, reason = "what is wrong is in the answer")]
 pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
-    let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(gateway), clock(gateway), prices(gateway)];
+    let proof = gateway.ledger.verify();
+    let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
     findings.extend(providers(gateway));
     let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));
     let checks: Vec<Value> = findings
@@ -94,8 +95,8 @@ fn store(gateway: &Gateway) -> Finding {
     }
 }
 
-fn ledger(gateway: &Gateway) -> Finding {
-    match gateway.ledger.verify() {
+fn ledger(proof: &Result<Report>) -> Finding {
+    match proof {
         Ok(report) if report.ok() => finding("ledger", "ledger", Status::Ok, format!("{} entries verified", report.events), ""),
         Ok(report) => {
             let first = report.findings.first().map(|finding| finding.detail.clone()).unwrap_or_default();
@@ -107,22 +108,23 @@ fn ledger(gateway: &Gateway) -> Finding {
                 "run `gotoai ledger verify` for all of them, and stop serving until they are explained",
             )
         }
-        Err(error) => finding("ledger", "ledger", Status::Fail, error.message, "the database may be damaged; restore it from a backup"),
+        Err(error) => {
+            finding("ledger", "ledger", Status::Fail, error.message.clone(), "the database may be damaged; restore it from a backup")
+        }
     }
 }
 
 /// 2024-01-01: no installation is older.
 const EARLIEST_MS: i64 = 1_704_067_200_000;
 
-fn clock(gateway: &Gateway) -> Finding {
+fn clock(gateway: &Gateway, proof: &Result<Report>) -> Finding {
     let now = gateway.clock.now();
     let advice = "set the machine's clock (NTP): expiry of keys and holds depends on it";
-    let query = EntryQuery { limit: 1, ..EntryQuery::default() };
-    let future = gateway.ledger.entries(&query).ok().and_then(|entries| entries.first().map(|entry| entry.ts)).is_some_and(|ts| ts > now);
-    if now.0 < EARLIEST_MS || future {
-        return finding("clock", "clock", Status::Fail, format!("it says {now}"), advice);
+    match proof.as_ref().ok().and_then(|report| report.last_ts).filter(|last| *last > now) {
+        Some(last) => finding("clock", "clock", Status::Fail, format!("it says {now}, but the ledger's last entry is of {last}"), advice),
+        None if now.0 < EARLIEST_MS => finding("clock", "clock", Status::Fail, format!("it says {now}"), advice),
+        None => finding("clock", "clock", Status::Ok, now.to_string(), ""),
     }
-    finding("clock", "clock", Status::Ok, now.to_string(), "")
 }
 
 fn prices(gateway: &Gateway) -> Finding {

@@ -89,9 +89,30 @@ impl Catalog {
         if let Some(endpoint) = self.by_id.get(name) {
             return Some(vec![Arc::clone(endpoint)]);
         }
+        if let Some(guessed) = self.guess(name) {
+            return Some(guessed);
+        }
         let (provider_name, model) = name.split_once('/')?;
         let entry = self.providers.iter().find(|entry| &*entry.name == provider_name)?;
         entry.unlisted.as_ref().filter(|_| !model.is_empty()).map(|make| vec![make(model)])
+    }
+
+    /// A bare name while some lists are still unknown (the first moments of the first start): providers whose model of this
+    /// name has a known price, or the only provider there is.
+    fn guess(&self, name: &str) -> Option<Vec<Arc<Endpoint>>> {
+        if self.providers.iter().any(|entry| name.strip_prefix(&*entry.name).is_some_and(|rest| rest.starts_with('/'))) {
+            return None;
+        }
+        let unlisted = || self.providers.iter().filter_map(|entry| Some((entry.family, entry.unlisted.as_ref()?)));
+        let priced: Vec<_> =
+            unlisted().filter(|(family, _)| !family.self_hosted).map(|(_, make)| make(name)).filter(|e| e.price.is_some()).collect();
+        if !priced.is_empty() {
+            return Some(priced);
+        }
+        match unlisted().collect::<Vec<_>>().as_slice() {
+            [(_, make)] if self.providers.len() == 1 => Some(vec![make(name)]),
+            _ => None,
+        }
     }
 
     fn unknown(&self, requested: &str) -> Error {

@@ -129,6 +129,15 @@ impl fmt::Display for AmountTooLarge {
     }
 }
 
+/// `sum` plus `pico / per` pico-units.
+fn add_pico(sum: Exact, pico: i128, per: u32) -> Result<Exact, AmountTooLarge> {
+    if pico == 0 {
+        return Ok(sum);
+    }
+    let part = Exact::new(pico, i128::from(per) * 1000).ok_or(AmountTooLarge)?;
+    sum.checked_add(part).ok_or(AmountTooLarge)
+}
+
 impl PriceSheet {
     /// A sheet on which everything costs nothing, by declaration of the operator (self-hosted models).
     pub fn free(source: &str) -> Self {
@@ -151,15 +160,18 @@ impl PriceSheet {
     /// line nor one it is billed as costs nothing here (`Request` on most sheets).
     pub fn amount(&self, usage: &Usage) -> Result<Exact, AmountTooLarge> {
         let input_tokens = usage.input_tokens();
-        let mut sum = Exact::ZERO;
-        for meter in Meter::ALL {
-            let count = usage.get(meter);
-            let Some(line) = self.line(meter, input_tokens).filter(|_| count > 0) else { continue };
-            let pico = i128::from(count).checked_mul(line.num.into()).ok_or(AmountTooLarge)?;
-            let part = Exact::new(pico, i128::from(line.per) * 1000).ok_or(AmountTooLarge)?;
-            sum = sum.checked_add(part).ok_or(AmountTooLarge)?;
+        // Lines with the same `per`, on most sheets all of them, are added as whole pico-units and reduced once.
+        let (mut sum, mut pico, mut per) = (Exact::ZERO, 0_i128, 1_u32);
+        for meter in Meter::ALL.into_iter().filter(|meter| usage.get(*meter) > 0) {
+            let Some(line) = self.line(meter, input_tokens) else { continue };
+            if line.per != per {
+                sum = add_pico(sum, pico, per)?;
+                (pico, per) = (0, line.per);
+            }
+            let part = i128::from(usage.get(meter)).checked_mul(line.num.into()).ok_or(AmountTooLarge)?;
+            pico = pico.checked_add(part).ok_or(AmountTooLarge)?;
         }
-        Ok(sum)
+        add_pico(sum, pico, per)
     }
 
     /// Upper bound of a call's cost: all input at the dearest input meter, all output at the dearest output meter, each

@@ -3,7 +3,6 @@
 
 use crate::base::Timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
-use std::fmt::Write;
 
 pub type Hash = [u8; 32];
 
@@ -15,10 +14,9 @@ pub(super) fn sha256(bytes: &[u8]) -> Hash {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Root over the leaves in order; an odd node is carried up unchanged. `None` without leaves.

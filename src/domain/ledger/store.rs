@@ -8,11 +8,21 @@ use super::posting::PostingCode;
 use super::state::WalletKind;
 use super::verify::Report;
 use crate::base::{Error, ErrorKind, Money, OrderId, Result, Timestamp};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// The answer to a submitted command, once it is durable.
 pub struct Ticket(oneshot::Receiver<Result<Reply>>);
+
+impl Future for Ticket {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reply>> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
+    }
+}
 
 impl Ticket {
     /// The ticket, and the end with which a store answers it.
@@ -22,7 +32,7 @@ impl Ticket {
     }
 
     pub async fn wait(self) -> Result<Reply> {
-        self.0.await.unwrap_or_else(|_| Err(closed()))
+        self.await
     }
 
     /// For callers without a runtime (command line, tests).

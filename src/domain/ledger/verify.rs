@@ -65,6 +65,8 @@ pub struct Report {
     pub events: i64,
     pub postings: i64,
     pub orders: i64,
+    /// Time of the last entry.
+    pub last_ts: Option<Timestamp>,
     /// Number and hash of the last block.
     pub head: Option<(i64, Hash)>,
 }
@@ -181,6 +183,7 @@ impl Verifier {
             self.find(Check::R24, format!("entry {} is earlier than the entry before it", event.seq));
         }
         self.last_ts = event.ts;
+        self.report.last_ts = Some(event.ts);
         let leaf = event.leaf();
         if leaf != *stored_leaf {
             self.find(Check::R21, format!("entry {} was changed: its content does not match its leaf", event.seq));

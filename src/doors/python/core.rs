@@ -18,6 +18,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -109,12 +110,15 @@ impl Inner {
         let Some(mut server) = server else { return Ok(()) }; // someone else is closing it
         let stopper = server.stopper();
         stopper.drain(self.drain_timeout());
-        let bell = Arc::clone(&self.bell);
+        let (bell, ended) = (Arc::clone(&self.bell), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&ended);
         let drained = thread::spawn(move || {
             server.join();
+            // Not read off the thread: it is still running when it rings, and nobody rings again.
+            told.store(true, Ordering::Release);
             bell.ring();
         });
-        while !drained.is_finished() {
+        while !ended.load(Ordering::Acquire) {
             self.bell.wait(py)?;
             if signals.count() > 1 {
                 stopper.cut();

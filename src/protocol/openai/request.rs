@@ -8,6 +8,7 @@ use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::ops::Range;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 struct Members<'a> {
@@ -40,7 +41,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Op
 #[derive(Clone, Debug)]
 pub struct RequestFacts {
     /// As requested, alias and mode suffix included.
-    pub model: String,
+    pub model: Arc<str>,
     pub stream: bool,
     /// The caller itself asked for the usage chunk.
     pub wants_usage: bool,
@@ -98,7 +99,7 @@ impl RequestFacts {
         let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
         Ok(Self {
-            model,
+            model: model.into(),
             stream,
             wants_usage: options.is_some_and(|options| options.include_usage == Some(true)),
             input_bytes: content.get().len() as u64 + length(members.tools),
@@ -115,7 +116,7 @@ impl RequestFacts {
     /// for. Where nothing changes the bytes are the caller's own.
     pub fn splice(&self, body: &Bytes, model: &str, ask_usage: bool) -> Bytes {
         let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(2);
-        if self.model != model {
+        if &*self.model != model {
             edits.push((self.model_at.clone(), serde_json::Value::from(model).to_string()));
         }
         if ask_usage && !self.wants_usage {

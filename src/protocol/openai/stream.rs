@@ -4,10 +4,12 @@
 use super::usage::{ReadUsage, read_usage};
 use crate::protocol::sse;
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// How a stream had ended when its bytes ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct StreamScan {
     done: bool,
     finished: bool,
     errored: bool,
+    garbled: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +59,7 @@ impl StreamScan {
             done: false,
             finished: false,
             errored: false,
+            garbled: false,
         }
     }
 
@@ -81,22 +85,31 @@ impl StreamScan {
         self.errored
     }
 
+    /// The first event was not JSON: whatever this is, it is not the dialect.
+    pub fn garbled(&self) -> bool {
+        self.garbled
+    }
+
     /// The end mark has come.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// How the stream stands, once its bytes have run out.
-    pub fn end(&mut self) -> StreamEnd {
+    /// The bytes have run out: how the stream stands, and what of its last ones still goes on to the caller. Some providers
+    /// leave out the blank line behind the last event; what is whole counts, an event that breaks off in the middle does not.
+    pub fn finish(&mut self) -> (StreamEnd, Bytes) {
         let rest = self.splitter.rest();
-        let broken_off = rest.iter().any(|byte| !byte.is_ascii_whitespace());
-        if self.errored {
+        let is_blank = rest.iter().all(u8::is_ascii_whitespace);
+        let is_whole = is_blank || sse::data(&rest).is_some_and(|data| data == b"[DONE]" || is_object(data));
+        let hidden = is_whole && self.scan(&rest) && self.is_hidden(&rest);
+        let end = if self.errored {
             StreamEnd::ErrorEvent
-        } else if self.done || (self.finished && !broken_off) {
+        } else if self.done || (self.finished && is_whole) {
             StreamEnd::Complete
         } else {
             StreamEnd::Cut
-        }
+        };
+        (end, if is_whole && !hidden { rest } else { Bytes::new() })
     }
 
     /// Reads the events; true if one of them must be taken out.
@@ -120,8 +133,9 @@ impl StreamScan {
     }
 
     fn first(&mut self, data: &[u8]) {
-        self.id =
-            serde_json::from_slice::<Chunk<'_>>(data).ok().and_then(|chunk| chunk.id).map(Cow::into_owned).or_else(|| Some(String::new()));
+        let chunk = serde_json::from_slice::<Chunk<'_>>(data);
+        self.garbled = chunk.is_err();
+        self.id = Some(chunk.ok().and_then(|chunk| chunk.id).map(Cow::into_owned).unwrap_or_default());
     }
 
     /// Without a parse: what the event delivers, whether it ends the choice, whether it is an error.
@@ -133,10 +147,10 @@ impl StreamScan {
         let content = content_bytes(data);
         if content > 0 {
             self.delivered_tokens += content.div_ceil(4);
-        } else if memmem::find(data, b"\"tool_calls\"").is_some() {
+        } else if TOOL_CALLS.find(data).is_some() {
             self.delivered_tokens += 1;
         }
-        if !self.finished && value_of(data, b"\"finish_reason\"").is_some_and(|value| value.first() == Some(&b'"')) {
+        if !self.finished && value_of(data, &FINISH_REASON).is_some_and(|value| value.first() == Some(&b'"')) {
             self.finished = true;
         }
     }
@@ -159,19 +173,29 @@ fn is_empty_list(raw: Option<&RawValue>) -> bool {
     raw.is_some_and(|raw| raw.get().bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]"))
 }
 
+fn is_object(data: &[u8]) -> bool {
+    data.first() == Some(&b'{') && serde_json::from_slice::<&RawValue>(data).is_ok()
+}
+
+/// Searchers are made once: making one costs more than searching an event with it.
+static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"content\""));
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+static TOOL_CALLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"tool_calls\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+
 /// What stands behind `"name":`, blanks skipped.
-fn value_of<'a>(data: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let after = data[memmem::find(data, name)? + name.len()..].trim_ascii_start();
+fn value_of<'a>(data: &'a [u8], name: &Finder<'_>) -> Option<&'a [u8]> {
+    let after = data[name.find(data)? + name.needle().len()..].trim_ascii_start();
     Some(after.strip_prefix(b":")?.trim_ascii_start())
 }
 
 fn usage_object(data: &[u8]) -> bool {
-    value_of(data, b"\"usage\"").is_some_and(|value| value.first() == Some(&b'{'))
+    value_of(data, &USAGE).is_some_and(|value| value.first() == Some(&b'{'))
 }
 
 /// Bytes of the first text in the event, `content` or `reasoning_content`, still escaped.
 fn content_bytes(data: &[u8]) -> u64 {
-    let Some(text) = value_of(data, b"content\"").and_then(|value| value.strip_prefix(b"\"")) else { return 0 };
+    let Some(text) = value_of(data, &CONTENT).and_then(|value| value.strip_prefix(b"\"")) else { return 0 };
     let mut at = 0;
     while let Some(quote) = memchr(b'"', &text[at..]) {
         at += quote;
@@ -211,18 +235,38 @@ mod tests {
             let (out, mut scan) = run(true, &all, step);
             assert_eq!(out, [ROLE, TEXT, STOP, DONE].concat());
             assert_eq!(scan.usage.map(|usage| (usage.input_uncached, usage.output_text)), Some((3, 2)));
-            assert_eq!((scan.end(), scan.id.as_deref()), (StreamEnd::Complete, Some("c1")));
+            assert_eq!((scan.finish(), scan.id.as_deref()), ((StreamEnd::Complete, Bytes::new()), Some("c1")));
             assert_eq!(run(false, &all, step).0, all);
         }
     }
 
     #[test]
     fn tells_complete_from_cut_from_error() {
-        assert_eq!(run(true, &[ROLE, TEXT].concat(), 50).1.end(), StreamEnd::Cut);
-        assert_eq!(run(true, &[ROLE, TEXT, STOP].concat(), 50).1.end(), StreamEnd::Complete);
-        let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
-        assert_eq!(run(true, &[ROLE, error].concat(), 50).1.end(), StreamEnd::ErrorEvent);
-        assert_eq!(run(true, &[ROLE, TEXT, "data: {\"id\":\"c1\",\"cho"].concat(), 50).1.end(), StreamEnd::Cut);
+        let end = |events: &[&str]| run(true, &events.concat(), 50).1.finish().0;
+        assert_eq!(end(&[ROLE, TEXT]), StreamEnd::Cut);
+        assert_eq!(end(&[ROLE, TEXT, STOP]), StreamEnd::Complete);
+        assert_eq!(end(&[ROLE, "data: {\"error\":{\"message\":\"overloaded\"}}\n\n"]), StreamEnd::ErrorEvent);
+        assert_eq!(end(&[ROLE, TEXT, "data: {\"id\":\"c1\",\"cho"]), StreamEnd::Cut);
+        assert_eq!(end(&[ROLE, TEXT, STOP, "data: {\"id\":\"c1\",\"cho"]), StreamEnd::Cut);
+    }
+
+    #[test]
+    fn a_last_event_without_its_blank_line_counts_and_goes_on() {
+        for last in ["data: [DONE]\n", "data: [DONE]"] {
+            let (_, mut scan) = run(true, &[ROLE, TEXT, STOP, last].concat(), 50);
+            assert_eq!(scan.finish(), (StreamEnd::Complete, Bytes::from_static(last.as_bytes())));
+        }
+        let (_, mut scan) = run(true, &[ROLE, TEXT, STOP, USAGE.trim_end()].concat(), 50);
+        assert_eq!(scan.finish(), (StreamEnd::Complete, Bytes::new()), "the usage was asked for by the gateway");
+        assert!(scan.usage.is_some());
+        let (_, mut scan) = run(true, &[ROLE, TEXT.trim_end()].concat(), 50);
+        assert_eq!(scan.finish(), (StreamEnd::Cut, Bytes::from_static(TEXT.trim_end().as_bytes())));
+    }
+
+    #[test]
+    fn tells_garbage_from_a_first_event() {
+        assert!(run(true, "data: <html>\n\n", 50).1.garbled());
+        assert!(![ROLE, "data: {}\n\n", ": note\n\n"].iter().any(|event| run(true, event, 500).1.garbled()));
     }
 
     #[test]

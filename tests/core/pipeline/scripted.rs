@@ -1,5 +1,7 @@
 //! Owns: a provider that does what the test tells it, one act a call, without a network.
 
+#![expect(clippy::unnecessary_wraps, reason = "pieces are what a body yields, and a body may fail")]
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use gotoai::domain::provider::{FaultKind, Pending, Provider, ProviderBody, ProviderCall, ProviderFault, ProviderReply};

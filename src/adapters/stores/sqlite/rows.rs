@@ -71,7 +71,8 @@ pub(super) fn insert_order(c: &Connection, order: &Order) -> rusqlite::Result<()
 pub(super) fn update_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
     let changed = c
         .prepare_cached(
-            "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 WHERE id = ?1",
+            "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 \
+             WHERE id = ?1 AND (state = 0 OR (state = 3 AND ?2 IN (4, 7)) OR (state = 5 AND ?2 = 1))",
         )?
         .execute((
             order.id.0,
