@@ -63,27 +63,22 @@ fn typed(content_type: &'static str) -> HeaderMap {
 
 // Events of a chat stream, each a piece of its own.
 
-#[expect(clippy::unnecessary_wraps, reason = "a piece may also be a fault")]
 pub(crate) fn said(text: &str) -> Piece {
     Ok(Bytes::from(format!("data: {{\"id\":\"c1\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n")))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a piece may also be a fault")]
 pub(crate) fn finished() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a piece may also be a fault")]
 pub(crate) fn counted() -> Piece {
     Ok(Bytes::from_static(b"data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\n"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a piece may also be a fault")]
 pub(crate) fn done() -> Piece {
     Ok(Bytes::from_static(b"data: [DONE]\n\n"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a piece may also be a fault")]
 pub(crate) fn error_event() -> Piece {
     Ok(Bytes::from_static(b"data: {\"error\":{\"message\":\"overloaded\"}}\n\n"))
 }
