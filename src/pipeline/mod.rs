@@ -74,8 +74,9 @@ impl Pipeline {
             return cx.refuse(error);
         }
         // Not awaited in place: dropping this future (the client left) must not drop the exchange with the provider.
+        // Boxed, because the runtime moves a task's future several times and this one is large.
         #[expect(clippy::disallowed_methods, reason = "counted in flight: closing the gateway waits for the count")]
-        let served = tokio::spawn(serve(cx)).await;
+        let served = tokio::spawn(Box::pin(serve(cx))).await;
         match served {
             Ok(reply) => reply,
             Err(panic) => {

@@ -46,35 +46,38 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
     })
 }
 
-pub(super) fn insert_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
-    c.prepare_cached(
+/// Statements are looked up once a batch, not once a row: a look-up costs a good part of an insert.
+pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Result<()> {
+    let mut statement = c.prepare_cached(
         "INSERT INTO orders(id, wallet_id, state, hold, hold_source, provider, input_cost, node, epoch, reserve_seq, created_at, expires_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?
-    .execute((
-        order.id.0,
-        order.wallet_id,
-        order.state as i64,
-        order.hold.as_nano(),
-        order.hold_source as i64,
-        &*order.provider,
-        order.input_cost.as_nano(),
-        order.node,
-        order.epoch,
-        order.reserve_seq,
-        order.created_at.0,
-        order.expires_at.0,
-    ))
-    .map(drop)
+    )?;
+    for order in orders {
+        statement.execute((
+            order.id.0,
+            order.wallet_id,
+            order.state as i64,
+            order.hold.as_nano(),
+            order.hold_source as i64,
+            &*order.provider,
+            order.input_cost.as_nano(),
+            order.node,
+            order.epoch,
+            order.reserve_seq,
+            order.created_at.0,
+            order.expires_at.0,
+        ))?;
+    }
+    Ok(())
 }
 
-pub(super) fn update_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
-    let changed = c
-        .prepare_cached(
-            "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 \
-             WHERE id = ?1 AND (state = 0 OR (state = 3 AND ?2 IN (4, 7)) OR (state = 5 AND ?2 = 1))",
-        )?
-        .execute((
+pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
+    let mut statement = c.prepare_cached(
+        "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 \
+         WHERE id = ?1 AND (state = 0 OR (state = 3 AND ?2 IN (4, 7)) OR (state = 5 AND ?2 = 1))",
+    )?;
+    for order in orders {
+        let changed = statement.execute((
             order.id.0,
             order.state as i64,
             order.charge.map(Money::as_nano),
@@ -85,7 +88,11 @@ pub(super) fn update_order(c: &Connection, order: &Order) -> rusqlite::Result<()
             order.final_seq,
             order.finished_at.map(Timestamp::millis),
         ))?;
-    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+        if changed != 1 {
+            return Err(rusqlite::Error::StatementChangedRows(changed));
+        }
+    }
+    Ok(())
 }
 
 pub(super) const EVENT_COLUMNS: &str = "seq, kind, order_id, op_id, ts, payload, leaf";
@@ -105,12 +112,17 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
     Ok((event, row.get(6)?))
 }
 
-pub(super) fn insert_event(c: &Connection, event: &Event, leaf: &[u8; 32]) -> rusqlite::Result<()> {
-    c.prepare_cached("INSERT INTO journal(seq, kind, order_id, op_id, ts, payload, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute((event.seq, event.kind as i64, event.order.map(|id| id.0), event.op.map(|id| id.0), event.ts.0, &event.payload, leaf))?;
-    let mut statement = c.prepare_cached("INSERT INTO postings(id, debit, credit, amount, code) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (line, posting) in (0_i64..16).zip(&event.postings) {
-        statement.execute((event.seq * 16 + line, posting.debit, posting.credit, posting.amount_nano, posting.code as i64))?;
+/// Writes events with their leaves, in order.
+pub(super) fn insert_events(c: &Connection, events: &[Event], leaves: &[[u8; 32]]) -> rusqlite::Result<()> {
+    let mut entry =
+        c.prepare_cached("INSERT INTO journal(seq, kind, order_id, op_id, ts, payload, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut line = c.prepare_cached("INSERT INTO postings(id, debit, credit, amount, code) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (event, leaf) in events.iter().zip(leaves) {
+        let (order, op) = (event.order.map(|id| id.0), event.op.map(|id| id.0));
+        entry.execute((event.seq, event.kind as i64, order, op, event.ts.0, &event.payload, leaf))?;
+        for (n, posting) in (0_i64..16).zip(&event.postings) {
+            line.execute((event.seq * 16 + n, posting.debit, posting.credit, posting.amount_nano, posting.code as i64))?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::connection::from_sqlite;
 use super::ledger::Sync;
 use super::rows;
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
-use crate::domain::ledger::{Account, Balance, Block, Command, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide};
+use crate::domain::ledger::{Account, Balance, Block, Command, Event, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::collections::VecDeque;
@@ -441,23 +441,15 @@ impl Writer {
         for price in &writes.prices {
             c.prepare_cached("INSERT OR IGNORE INTO price_sheets(hash, sheet) VALUES (?1, ?2)")?.execute((price.hash, &*price.json))?;
         }
-        let mut leaves = Vec::with_capacity(writes.events.len());
-        for event in &writes.events {
-            let leaf = event.leaf();
-            rows::insert_event(c, event, &leaf)?;
-            leaves.push(leaf);
-        }
-        for order in &writes.orders_new {
-            rows::insert_order(c, order)?;
-        }
+        let leaves: Vec<Hash> = writes.events.iter().map(Event::leaf).collect();
+        rows::insert_events(c, &writes.events, &leaves)?;
+        rows::insert_orders(c, &writes.orders_new)?;
         for (id, attempt) in &writes.attempts {
             let attempt = serde_json::to_string(attempt).unwrap_or_default();
             c.prepare_cached("UPDATE orders SET attempts = json_insert(coalesce(attempts, '[]'), '$[#]', json(?2)) WHERE id = ?1")?
                 .execute((id.0, attempt))?;
         }
-        for order in writes.orders_changed.iter().filter_map(|id| self.state.orders.get(id)) {
-            rows::update_order(c, order)?;
-        }
+        rows::update_orders(c, writes.orders_changed.iter().filter_map(|id| self.state.orders.get(id)))?;
         for record in &writes.ops {
             let refusal = record.refusal.map(crate::domain::ledger::Refusal::code);
             c.prepare_cached("INSERT OR IGNORE INTO ops(id, fingerprint, refusal, seq, ts) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
