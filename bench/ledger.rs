@@ -66,6 +66,7 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         usage_source: UsageSource::Provider,
         amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
         undelivered: false,
+        losses: Vec::new(),
         attempts: vec![attempt],
         provider_request_id: Some("chatcmpl-D0q7lRI0Z2q8190Q0ue3JnnWtqLrd".into()),
         finish: "stop",

@@ -1,11 +1,11 @@
 //! Step 8: attempts, with failover until the first byte. Each candidate is tried once in order; further rounds follow a
 //! pause, each candidate as often as its own settings say. What fails for the caller's own fault is never repeated.
 
-use super::reserve::OpenOrder;
+use super::reserve::{OpenOrder, input_cost};
 use crate::base::{Error, ErrorKind};
 use crate::domain::catalog::Endpoint;
 use crate::domain::health::{Permit, Verdict};
-use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Reply};
+use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, Reply};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
 use crate::protocol::openai::{ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
@@ -281,6 +281,10 @@ fn fail(order: &mut OpenOrder, endpoint: &Endpoint, permit: Permit, status: Opti
         FaultKind::Timeout => AttemptOutcome::Timeout,
     };
     order.end_attempt(outcome, status, false);
+    if fault.may_have_billed() {
+        let cost_nano = input_cost(&order.facts, endpoint).as_nano();
+        order.losses.push(Loss { provider: Arc::clone(&endpoint.provider_name), cost_nano });
+    }
     permit.judge(Verdict::Failed);
     tracing::warn!(request_id = &*order.cx.call.request_id, endpoint = &*endpoint.id, %fault, "attempt failed");
     Missed { ended: Executed::Failed(fault.to_error(&endpoint.provider_name)), next: Next::Elsewhere(None) }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::in_flight::Flight;
 use crate::base::{Error, ErrorKind, Money, Ratio, Result, Rounding};
 use crate::domain::catalog::{Endpoint, Meter, Usage};
-use crate::domain::ledger::{Attempt, Command, Ledger, Reply, Reserve, hold_for};
+use crate::domain::ledger::{Attempt, Command, Ledger, Loss, Reply, Reserve, hold_for};
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct OpenOrder {
     pub(super) cx: Context,
     pub(super) facts: RequestFacts,
     pub(super) attempts: Vec<Attempt>,
+    /// Attempts that failed and may be billed, in order.
+    pub(super) losses: Vec<Loss>,
     /// The endpoint that is serving, or was tried last.
     pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) first_byte: Option<Duration>,
@@ -59,7 +61,7 @@ fn hold(cx: &Context, facts: &RequestFacts) -> Result<Option<Money>> {
     Ok(most)
 }
 
-fn input_cost(facts: &RequestFacts, endpoint: &Endpoint) -> Money {
+pub(super) fn input_cost(facts: &RequestFacts, endpoint: &Endpoint) -> Money {
     let usage = Usage::default().with(Meter::InputUncached, estimated_input(facts));
     let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage).ok());
     amount.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(Money::ZERO)
@@ -109,5 +111,14 @@ pub(super) async fn reserve(mut cx: Context) -> Result<OpenOrder, (Context, Erro
         cx.facts = Some(facts);
         return Err((cx, error));
     }
-    Ok(OpenOrder { cx, facts, attempts: Vec::with_capacity(1), endpoint: None, first_byte: None, settled: false, _flight: flight })
+    Ok(OpenOrder {
+        cx,
+        facts,
+        attempts: Vec::with_capacity(1),
+        losses: Vec::new(),
+        endpoint: None,
+        first_byte: None,
+        settled: false,
+        _flight: flight,
+    })
 }

@@ -7,7 +7,7 @@ use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money};
 use crate::domain::catalog::{Meter, Usage};
-use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
+use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Loss, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
 use crate::protocol::Operation;
 use crate::protocol::openai::ReadUsage;
 use bytes::Bytes;
@@ -165,6 +165,7 @@ impl OpenOrder {
             usage_source,
             amounts,
             undelivered: ending.undelivered,
+            losses: self.losses(usage_source),
             attempts: std::mem::take(&mut self.attempts),
             provider_request_id: ending.provider_request_id,
             finish: ending.finish,
@@ -197,6 +198,27 @@ impl OpenOrder {
             .with(Meter::OutputText, ending.delivered.min(allowed))
             .with(Meter::Request, 1);
         (usage, UsageSource::Estimated)
+    }
+
+    /// Failed attempts before the last, one entry a provider. The last one, if it failed and may be billed, is what is being
+    /// settled as undelivered.
+    fn losses(&mut self, source: UsageSource) -> Vec<Loss> {
+        /// An entry of the journal has 16 lines; a plan with more providers than this that all break is not worth more.
+        const MAX_PROVIDERS: usize = 6;
+        let last = self.attempts.last().map(|attempt| attempt.outcome);
+        let failed_last = matches!(last, Some(AttemptOutcome::Timeout | AttemptOutcome::Broken)) && self.first_byte.is_none();
+        if failed_last && source == UsageSource::Estimated {
+            self.losses.pop();
+        }
+        let mut merged: Vec<Loss> = Vec::new();
+        for loss in std::mem::take(&mut self.losses) {
+            match merged.iter_mut().find(|known| known.provider == loss.provider) {
+                Some(known) => known.cost_nano = known.cost_nano.saturating_add(loss.cost_nano),
+                None => merged.push(loss),
+            }
+        }
+        merged.truncate(MAX_PROVIDERS);
+        merged
     }
 
     fn amounts(&self, usage: &Usage, source: UsageSource, undelivered: bool) -> Option<Amounts> {

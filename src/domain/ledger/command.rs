@@ -104,6 +104,13 @@ pub struct Attempt {
     pub ended_at_ms: i64,
 }
 
+/// What an attempt that did not serve may cost all the same: its provider may have begun before it broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    pub provider: Arc<str>,
+    pub cost_nano: i64,
+}
+
 /// The end of an order, whatever it was.
 #[derive(Clone, Debug)]
 pub struct Settle {
@@ -118,6 +125,8 @@ pub struct Settle {
     pub amounts: Option<Amounts>,
     /// The provider bills, the user got nothing: the cost is our loss.
     pub undelivered: bool,
+    /// Estimated cost of the attempts before the last, one entry a provider: ours, until evidence comes.
+    pub losses: Vec<Loss>,
     pub attempts: Vec<Attempt>,
     pub provider_request_id: Option<Arc<str>>,
     pub finish: &'static str,

@@ -322,17 +322,7 @@ fn settle(state: &mut State, writes: &mut Writes, now: Timestamp, settle: &Settl
     let charge_nano = amounts.charge.as_nano() - split.absorbed;
     let pass_nano: i64 = split.postings.iter().filter(|p| p.code == PostingCode::Usage).map(|p| p.amount_nano).sum();
     let mut postings = split.postings;
-    if amounts.cost.as_nano() > 0 {
-        let provider = settle.provider.as_deref().unwrap_or(&order.provider);
-        let (expense, code) = if settle.undelivered {
-            (AccountPath::LossUndelivered, PostingCode::UndeliveredLoss)
-        } else {
-            (AccountPath::Cogs(provider), PostingCode::Cost)
-        };
-        let debit = state.account(expense, writes);
-        let credit = state.account(AccountPath::Payable(provider), writes);
-        postings.push(Posting { debit, credit, amount_nano: amounts.cost.as_nano(), code });
-    }
+    postings.extend(cost_postings(state, writes, &order, settle, amounts.cost));
     postings.extend(release_posting(&order, &wallet, hold_nano - charge_nano.min(hold_nano)));
     let next = next_state(order.state, settle);
     let kind = match next {
@@ -359,6 +349,7 @@ fn settle(state: &mut State, writes: &mut Writes, now: Timestamp, settle: &Settl
         pass_through_nano: known.then_some(pass_nano),
         cost_nano: known.then_some(amounts.cost.as_nano()),
         absorbed_nano: split.absorbed,
+        losses: settle.losses.clone(),
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
         finish: settle.finish.to_owned(),
@@ -374,6 +365,28 @@ fn settle(state: &mut State, writes: &mut Writes, now: Timestamp, settle: &Settl
             order.cost = Some(amounts.cost);
         }
     })
+}
+
+/// What the providers bill: the one that served, and those that failed and may bill all the same.
+fn cost_postings(state: &mut State, writes: &mut Writes, order: &Order, settle: &Settle, cost: Money) -> Vec<Posting> {
+    let mut postings = Vec::with_capacity(1 + settle.losses.len());
+    if cost.as_nano() > 0 {
+        let provider = settle.provider.as_deref().unwrap_or(&order.provider);
+        let (expense, code) = if settle.undelivered {
+            (AccountPath::LossUndelivered, PostingCode::UndeliveredLoss)
+        } else {
+            (AccountPath::Cogs(provider), PostingCode::Cost)
+        };
+        let debit = state.account(expense, writes);
+        let credit = state.account(AccountPath::Payable(provider), writes);
+        postings.push(Posting { debit, credit, amount_nano: cost.as_nano(), code });
+    }
+    for loss in settle.losses.iter().filter(|loss| loss.cost_nano > 0) {
+        let debit = state.account(AccountPath::LossFailover, writes);
+        let credit = state.account(AccountPath::Suspense(&loss.provider), writes);
+        postings.push(Posting { debit, credit, amount_nano: loss.cost_nano, code: PostingCode::FailoverLoss });
+    }
+    postings
 }
 
 /// The price sheet an order refers to is kept for ever, once.
@@ -452,6 +465,7 @@ fn without_usage(state: OrderState, finish: &str) -> SettlePayload {
         pass_through_nano: None,
         cost_nano: None,
         absorbed_nano: 0,
+        losses: Vec::new(),
         attempts: Vec::new(),
         provider_request_id: None,
         finish: finish.to_owned(),

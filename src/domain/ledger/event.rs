@@ -2,7 +2,7 @@
 //! Refuses to know: why it happened (decide) and where it is stored.
 
 use super::chain::{Hash, sha256};
-use super::command::Attempt;
+use super::command::{Attempt, Loss};
 use super::order::UsageSource;
 use super::posting::Posting;
 use super::state::WalletKind;
@@ -167,6 +167,8 @@ pub struct SettlePayload {
     pub cost_nano: Option<i64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absorbed_nano: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ mod verify;
 
 pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
 pub use chain::{Block, Hash, hex};
-pub use command::{Attempt, AttemptOutcome, Command, Refusal, Reply, Reserve, Settle, TopUp};
+pub use command::{Attempt, AttemptOutcome, Command, Loss, Refusal, Reply, Reserve, Settle, TopUp};
 pub use decide::decide;
 pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 pub use order::{HoldSource, Order, OrderState, UsageSource};

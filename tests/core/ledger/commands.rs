@@ -90,6 +90,7 @@ pub(crate) fn settling(n: u8, tokens: u64, usage_source: UsageSource) -> Settle 
         usage_source,
         amounts: Some(settle_amounts(&usage, &sheet(), FEE).unwrap()),
         undelivered: false,
+        losses: Vec::new(),
         attempts: Vec::new(),
         provider_request_id: None,
         finish: "complete",

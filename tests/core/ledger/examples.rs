@@ -1,10 +1,10 @@
 //! Owns: the worked examples of the ledger law, section 2, by its numbers, with every posting. Cases that this version does not
-//! book are not here: refunds (6), BYOK (7), caches (8), the loss of a failed attempt when another serves (9), invoices (18).
+//! book are not here: refunds (6), BYOK (7), caches (8), invoices (18).
 
 use super::commands::{open, order, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
 use super::memory::Memory;
 use gotoai::base::{Money, Timestamp};
-use gotoai::domain::ledger::{Command, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::domain::ledger::{Command, Loss, OrderState, Reply, UsageSource, WalletKind};
 
 /// One prepaid wallet `w` with `cash`.
 fn prepaid(cash: i64, limit: Option<i64>) -> Memory {
@@ -77,6 +77,25 @@ fn case_5_nothing_billed() {
     assert_eq!(charged(memory.run(&release(1))), (OrderState::Released, Some(0)));
     moves(&memory, &[("wallet:w:held", "wallet:w:cash", 900)]);
     assert_eq!(memory.balances(), before);
+}
+
+#[test]
+fn case_9_what_a_failed_attempt_may_cost_is_our_loss() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    let mut served = settling(1, 5_000, UsageSource::Provider);
+    served.losses = vec![Loss { provider: "broken".into(), cost_nano: 1_200 }];
+    assert_eq!(charged(memory.run(&Command::Settle(Box::new(served)))), (OrderState::Finalized, Some(5_275)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 5_000),
+            ("wallet:w:held", "rev:fee", 275),
+            ("cogs:acme", "prov:acme:payable", 5_000),
+            ("exp:loss:failover", "prov:broken:suspense", 1_200),
+            ("wallet:w:held", "wallet:w:cash", 894_725),
+        ],
+    );
 }
 
 #[test]

@@ -58,6 +58,9 @@ async fn the_next_endpoint_serves_when_one_fails_before_its_first_byte() {
         let settlement = left.receipt.unwrap().settlement.unwrap();
         assert_eq!((settlement.provider.as_deref(), settlement.attempts.len()), (Some("b"), 2));
         assert_eq!(settlement.attempts[1].outcome, AttemptOutcome::Served);
+        // Whoever refused bills nothing; whoever had begun may.
+        let may_bill = at >= 5;
+        assert_eq!(settlement.losses.iter().any(|loss| &*loss.provider == "a" && loss.cost_nano > 0), may_bill, "failure {at}");
         house.verify();
     }
 }

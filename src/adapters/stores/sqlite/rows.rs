@@ -120,7 +120,10 @@ pub(super) fn insert_events(c: &Connection, events: &[Event], leaves: &[[u8; 32]
     for (event, leaf) in events.iter().zip(leaves) {
         let (order, op) = (event.order.map(|id| id.0), event.op.map(|id| id.0));
         entry.execute((event.seq, event.kind as i64, order, op, event.ts.0, &event.payload, leaf))?;
-        for (n, posting) in (0_i64..16).zip(&event.postings) {
+        if event.postings.len() > 16 {
+            return Err(rusqlite::Error::ToSqlConversionFailure("an entry has at most 16 postings".into()));
+        }
+        for (n, posting) in (0_i64..).zip(&event.postings) {
             line.execute((event.seq * 16 + n, posting.debit, posting.credit, posting.amount_nano, posting.code as i64))?;
         }
     }
