@@ -6,11 +6,11 @@
 #![expect(clippy::disallowed_types, reason = "wall-clock time is what it measures")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quantile's index")]
 
-use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
 use gotoai::domain::ledger::{
-    Attempt, AttemptOutcome, Command, Ledger, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
+    Attempt, AttemptOutcome, Command, Durability, Ledger, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,10 +94,10 @@ async fn call(
     latencies
 }
 
-fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, sync: Sync) {
+fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("gotoai.db")).unwrap();
-    let (ledger, _) = SqliteLedger::open(&database, &Clock::system(), sync, true).unwrap();
+    let (ledger, _) = SqliteLedger::open(&database, &Clock::system(), durability, true).unwrap();
     let ledger = Arc::new(ledger);
     let names: Arc<Vec<Arc<str>>> = Arc::new((0..wallets).map(|n| format!("w{n}").into()).collect());
     let mut tickets = Vec::new();
@@ -150,7 +150,7 @@ fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, sync: Sy
     println!(
         "durability={} callers={callers} wallets={wallets} pairs_per_s={:.0} reserve_p50_ms={:.2} reserve_p99_ms={:.2} \
          cpu_us_per_pair={:.1} verified_events_per_s={verify:.0} bytes_per_pair={:.0}",
-        format!("{sync:?}").to_lowercase(),
+        format!("{durability:?}").to_lowercase(),
         pairs as f64 / elapsed,
         at(0.5),
         at(0.99),
@@ -169,13 +169,13 @@ fn cpu_seconds() -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let argument = |n: usize, default: &str| arguments.get(n).cloned().unwrap_or_else(|| default.to_owned());
-    let sync = match argument(3, "strict").as_str() {
-        "hybrid" => Sync::Hybrid,
-        "relaxed" => Sync::Relaxed,
-        _ => Sync::Strict,
+    let durability = match argument(3, "strict").as_str() {
+        "hybrid" => Durability::Hybrid,
+        "relaxed" => Durability::Relaxed,
+        _ => Durability::Strict,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
     for callers in argument(1, "1,64,512").split(',') {
-        run(&runtime, argument(0, "4").parse().unwrap(), callers.parse().unwrap(), argument(2, "1000").parse().unwrap(), sync);
+        run(&runtime, argument(0, "4").parse().unwrap(), callers.parse().unwrap(), argument(2, "1000").parse().unwrap(), durability);
     }
 }

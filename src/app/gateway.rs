@@ -1,12 +1,12 @@
 //! Owns: the gateway as one thing: opened from settings, closed in order; what the doors ask beside the path.
 //! Refuses to know: HTTP, SQL.
 
-use super::settings::{Durability, LogFormat, LogLevel, Settings};
+use super::settings::Settings;
 use super::supply::Supply;
 use super::tasks;
 use crate::adapters::providers::HttpClient;
-use crate::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
-use crate::adapters::telemetry::{self, Metrics, init_logs};
+use crate::adapters::stores::sqlite::{Database, SqliteLedger};
+use crate::adapters::telemetry::{Metrics, init_logs};
 use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret};
 use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
@@ -55,11 +55,11 @@ impl Gateway {
     /// administration only; no recovery, no task, no provider is called. Blocks; not to be called on a runtime's thread.
     pub fn open(settings: Settings, offline: bool, runtime: &Handle) -> Result<Arc<Self>> {
         if !offline {
-            start_logs(&settings);
+            init_logs(settings.log.level, settings.log.format);
         }
         let clock = Clock::system();
         let database = Database::open(&settings.store.database)?;
-        let (ledger, recovered) = SqliteLedger::open(&database, &clock, sync(settings.ledger.durability), !offline && settings.ledger.on)?;
+        let (ledger, recovered) = SqliteLedger::open(&database, &clock, settings.ledger.durability, !offline && settings.ledger.on)?;
         if recovered > 0 {
             tracing::warn!(orders = recovered, "settled what an earlier process had left open");
         }
@@ -324,26 +324,4 @@ pub(super) fn op_id(fact: &[&str]) -> OpId {
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     OpId(id)
-}
-
-const fn sync(durability: Durability) -> Sync {
-    match durability {
-        Durability::Strict => Sync::Strict,
-        Durability::Hybrid => Sync::Hybrid,
-        Durability::Relaxed => Sync::Relaxed,
-    }
-}
-
-fn start_logs(settings: &Settings) {
-    let level = match settings.log.level {
-        LogLevel::Debug => telemetry::LogLevel::Debug,
-        LogLevel::Info => telemetry::LogLevel::Info,
-        LogLevel::Warn => telemetry::LogLevel::Warn,
-        LogLevel::Error => telemetry::LogLevel::Error,
-    };
-    let format = match settings.log.format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
-    init_logs(level, format);
 }

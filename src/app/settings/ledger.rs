@@ -1,18 +1,8 @@
 //! Owns: settings of the money.
 
 use crate::base::Ratio;
+use crate::domain::ledger::Durability;
 use std::time::Duration;
-
-/// What an acknowledgement survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Power loss: every commit is synced before it is acknowledged.
-    Strict,
-    /// Power loss for settlements, process death for reserves.
-    Hybrid,
-    /// Process death only.
-    Relaxed,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerSettings {

@@ -17,10 +17,12 @@ mod server;
 mod suggest;
 mod supply;
 
-pub use ledger::{Durability, LedgerSettings};
+pub use crate::adapters::telemetry::{LogFormat, LogLevel};
+pub use crate::domain::ledger::Durability;
+pub use ledger::LedgerSettings;
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};
-pub use server::{AuthSettings, LogFormat, LogLevel, LogSettings, ServerSettings, StoreSettings, TlsSettings};
+pub use server::{AuthSettings, LogSettings, ServerSettings, StoreSettings, TlsSettings};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Owns: settings of the doors, the store's place, access and logs.
 
+use crate::adapters::telemetry::{LogFormat, LogLevel};
 use crate::base::Secret;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -42,20 +43,6 @@ pub struct AuthSettings {
     pub master_key: Option<Secret>,
     /// `GOTOAI_INSECURE_NO_AUTH`: no key is needed. Refused unless the host is a loopback address.
     pub insecure_no_auth: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Clone, Copy, Debug)]

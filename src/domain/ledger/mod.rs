@@ -24,5 +24,5 @@ pub use order::{HoldSource, Order, OrderState, UsageSource};
 pub use posting::{Posting, PostingCode};
 pub use settle::{Amounts, hold_for, settle_amounts};
 pub use state::{Needs, OpRecord, State, Wallet, WalletKind, Writes};
-pub use store::{EntryQuery, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
+pub use store::{Durability, EntryQuery, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
 pub use verify::{Check, Finding, Report, Verifier};

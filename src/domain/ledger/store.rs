@@ -13,6 +13,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
+/// What an acknowledgement survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Power loss: every commit is synced before it is acknowledged.
+    Strict,
+    /// Power loss for settlements, process death for reserves.
+    Hybrid,
+    /// Process death only: the system syncs when it likes.
+    Relaxed,
+}
+
 /// The answer to a submitted command, once it is durable.
 pub struct Ticket(oneshot::Receiver<Result<Reply>>);
 

@@ -2,9 +2,9 @@
 //! every durability does the same.
 
 use super::commands::{open, order, release, reserve, reserving, settle, settling, top_up};
-use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, ErrorKind};
-use gotoai::domain::ledger::{Command, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use tempfile::TempDir;
 
-const SYNCS: [Sync; 3] = [Sync::Strict, Sync::Hybrid, Sync::Relaxed];
+const DURABILITIES: [Durability; 3] = [Durability::Strict, Durability::Hybrid, Durability::Relaxed];
 
 /// A ledger in a folder of its own, with a clock set by hand.
 pub(crate) struct Store {
@@ -21,20 +21,20 @@ pub(crate) struct Store {
     folder: TempDir,
 }
 
-pub(crate) fn open_at(path: &Path, clock: &Clock, sync: Sync, serving: bool) -> (SqliteLedger, usize) {
-    SqliteLedger::open(&Database::open(path).unwrap(), clock, sync, serving).unwrap()
+pub(crate) fn open_at(path: &Path, clock: &Clock, durability: Durability, serving: bool) -> (SqliteLedger, usize) {
+    SqliteLedger::open(&Database::open(path).unwrap(), clock, durability, serving).unwrap()
 }
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self::with(Sync::Relaxed)
+        Self::with(Durability::Relaxed)
     }
 
-    pub(crate) fn with(sync: Sync) -> Self {
+    pub(crate) fn with(durability: Durability) -> Self {
         let folder = TempDir::new().unwrap();
         // Near the present, because the proof compares deadlines with the wall clock.
         let clock = Clock::manual(Clock::system().now());
-        let (ledger, _) = open_at(&folder.path().join("l.db"), &clock, sync, true);
+        let (ledger, _) = open_at(&folder.path().join("l.db"), &clock, durability, true);
         Self { ledger, clock, folder }
     }
 
@@ -47,7 +47,7 @@ impl Store {
         let Self { ledger, clock, folder } = self;
         // Its node's lock goes with it.
         drop(ledger);
-        let (ledger, recovered) = open_at(&folder.path().join("l.db"), &clock, Sync::Relaxed, true);
+        let (ledger, recovered) = open_at(&folder.path().join("l.db"), &clock, Durability::Relaxed, true);
         (Self { ledger, clock, folder }, recovered)
     }
 
@@ -88,7 +88,7 @@ fn reserve_here(store: &Store, n: u8, wallet: &str, hold_nano: i64) -> Reply {
 
 #[test]
 fn what_a_dead_node_left_open_goes_back_once() {
-    let store = Store::with(Sync::Strict);
+    let store = Store::with(Durability::Strict);
     store.run(open(1, "w", WalletKind::Prepaid, None));
     store.run(top_up(2, "w", 10_000, 0));
     for n in 10..16 {
@@ -97,7 +97,7 @@ fn what_a_dead_node_left_open_goes_back_once() {
     store.run(settle(10, 200));
     let dead = crashed(&store);
     let path = dead.path().join("l.db");
-    let (ledger, recovered) = open_at(&path, &store.clock, Sync::Strict, true);
+    let (ledger, recovered) = open_at(&path, &store.clock, Durability::Strict, true);
     assert_eq!((recovered, ledger.node()), (5, (0, 2)));
     let wallet = ledger.wallet("w").unwrap().unwrap();
     assert_eq!((wallet.cash.as_nano(), wallet.held.as_nano(), wallet.open_orders), (10_000 - 211, 0, 0));
@@ -111,7 +111,7 @@ fn what_a_dead_node_left_open_goes_back_once() {
     let after = ledger.verify().unwrap();
     assert!(after.ok(), "{:?}", after.findings);
     drop(ledger);
-    let (again, recovered) = open_at(&path, &store.clock, Sync::Strict, true);
+    let (again, recovered) = open_at(&path, &store.clock, Durability::Strict, true);
     assert_eq!((recovered, again.node()), (0, (0, 3)));
     assert_eq!(again.verify().unwrap().events, after.events, "a second start finds nothing to do");
     // The one that was copied lives on and knows nothing of it.
@@ -137,10 +137,10 @@ fn a_living_node_keeps_its_orders_when_another_starts_or_ends() {
     store.run(open(1, "w", WalletKind::Postpaid, None));
     reserve_here(&store, 10, "w", 1000);
     for _ in 0..2 {
-        let (other, recovered) = open_at(&store.path(), &store.clock, Sync::Relaxed, true);
+        let (other, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
         assert_eq!((recovered, other.node().0), (0, 1));
     }
-    let (reader, recovered) = open_at(&store.path(), &store.clock, Sync::Relaxed, false);
+    let (reader, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, false);
     assert_eq!((recovered, reader.node()), (0, (-1, 0)));
     assert!(reader.order(order(10)).unwrap().unwrap().order.state.is_open());
 }
@@ -150,7 +150,7 @@ fn several_handles_on_one_file_write_one_gapless_chain() {
     let store = Store::new();
     store.run(open(1, "w", WalletKind::Prepaid, None));
     store.run(top_up(2, "w", 1_000_000, 0));
-    let others: Vec<SqliteLedger> = (0..2).map(|_| open_at(&store.path(), &store.clock, Sync::Relaxed, true).0).collect();
+    let others: Vec<SqliteLedger> = (0..2).map(|_| open_at(&store.path(), &store.clock, Durability::Relaxed, true).0).collect();
     let nodes: Vec<_> = others.iter().map(Ledger::node).collect();
     assert_eq!(nodes, [(1, 1), (2, 1)]);
     let all = [&store.ledger, &others[0], &others[1]];
@@ -180,8 +180,8 @@ fn several_handles_on_one_file_write_one_gapless_chain() {
 
 #[test]
 fn every_durability_does_the_same() {
-    let histories = SYNCS.map(|sync| {
-        let store = Store::with(sync);
+    let histories = DURABILITIES.map(|durability| {
+        let store = Store::with(durability);
         store.run(open(1, "w", WalletKind::Prepaid, Some(3000)));
         store.run(top_up(2, "w", 1000, 10));
         store.run(reserve(10, "w", 1000));

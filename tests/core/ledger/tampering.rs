@@ -2,9 +2,8 @@
 
 use super::commands::{dispatch, open, release, reserve, reserving, settle, settling, top_up};
 use super::store::{Store, open_at};
-use gotoai::adapters::stores::sqlite::Sync;
 use gotoai::base::{Clock, Timestamp};
-use gotoai::domain::ledger::{Check, Command, Ledger, UsageSource, WalletKind};
+use gotoai::domain::ledger::{Check, Command, Durability, Ledger, UsageSource, WalletKind};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +55,7 @@ fn findings(sql: &str) -> BTreeSet<Check> {
     c.execute_batch(sql).unwrap();
     assert!(sql.is_empty() || c.total_changes() > before, "changed nothing: {sql}");
     drop(c);
-    let (ledger, _) = open_at(&path, &Clock::system(), Sync::Relaxed, false);
+    let (ledger, _) = open_at(&path, &Clock::system(), Durability::Relaxed, false);
     let report = ledger.verify().unwrap();
     assert_eq!(report.ok(), report.findings.is_empty());
     report.findings.iter().map(|finding| finding.check).collect()
@@ -217,5 +216,5 @@ fn the_triggers_refuse() {
         assert!(c.execute_batch(sql).is_err(), "{sql}");
     }
     drop(c);
-    assert!(open_at(&path, &Clock::system(), Sync::Relaxed, false).0.verify().unwrap().ok());
+    assert!(open_at(&path, &Clock::system(), Durability::Relaxed, false).0.verify().unwrap().ok());
 }

@@ -4,12 +4,12 @@ use crate::ledger::{open, top_up};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gotoai::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
-use gotoai::adapters::stores::sqlite::{Database, SqliteLedger, Sync};
+use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OrderId, Ratio, Secret};
 use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PinnedPrice, PriceLine, PriceSheet, ProviderEntry};
 use gotoai::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
 use gotoai::domain::identity::KeyRing;
-use gotoai::domain::ledger::{Command, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
+use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
 use gotoai::domain::provider::{Family, Provider};
 use gotoai::domain::usage::{CallRecord, Recorder};
 use gotoai::pipeline::{Call, Credential, InFlight, Pipeline, Reply, ReplyBody, ResponseCache, Snapshot};
@@ -142,7 +142,7 @@ impl House {
         change(&mut setup);
         let folder = TempDir::new().unwrap();
         let database = Database::open(&folder.path().join("l.db")).unwrap();
-        let ledger = Arc::new(SqliteLedger::open(&database, &Clock::system(), Sync::Relaxed, true).unwrap().0);
+        let ledger = Arc::new(SqliteLedger::open(&database, &Clock::system(), Durability::Relaxed, true).unwrap().0);
         for command in [open(1, "default", setup.kind, None), top_up(2, "default", setup.cash_nano, 0)] {
             ledger.submit(command).wait().await.unwrap();
         }

@@ -6,24 +6,13 @@ use super::rows;
 use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, Balance, Command, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier,
-    Wallet, WalletKind, WalletSummary,
+    Account, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket,
+    Verifier, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
-
-/// What an acknowledgement survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sync {
-    /// Every commit is synced before it is acknowledged.
-    Strict,
-    /// Settlements are synced, reserves are not.
-    Hybrid,
-    /// The system syncs when it likes.
-    Relaxed,
-}
 
 /// The ledger in one SQLite file.
 pub struct SqliteLedger {
@@ -37,11 +26,11 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the ledger. `serving`: this process will reserve, so it takes a node slot and first settles what dead nodes
     /// left open; returns how many orders that were.
-    pub fn open(database: &Database, clock: &Clock, sync: Sync, serving: bool) -> Result<(Self, usize)> {
+    pub fn open(database: &Database, clock: &Clock, durability: Durability, serving: bool) -> Result<(Self, usize)> {
         let node = if serving { Some(Node::take(database, clock.now())?) } else { None };
         let mut wal = database.path().as_os_str().to_owned();
         wal.push("-wal");
-        let writer = Writer::new(database.connect()?, clock.clone(), sync, PathBuf::from(wal))?;
+        let writer = Writer::new(database.connect()?, clock.clone(), durability, PathBuf::from(wal))?;
         let queue = Queue::new();
         let own = std::sync::Arc::clone(&queue);
         let thread = std::thread::Builder::new()

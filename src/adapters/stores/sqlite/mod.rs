@@ -9,4 +9,4 @@ mod rows;
 mod writer;
 
 pub use connection::Database;
-pub use ledger::{SqliteLedger, Sync};
+pub use ledger::SqliteLedger;

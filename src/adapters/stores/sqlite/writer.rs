@@ -3,10 +3,11 @@
 //! Refuses to know: what the commands mean (`decide`).
 
 use super::connection::from_sqlite;
-use super::ledger::Sync;
 use super::rows;
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
-use crate::domain::ledger::{Account, Balance, Block, Command, Event, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide};
+use crate::domain::ledger::{
+    Account, Balance, Block, Command, Durability, Event, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide,
+};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::collections::VecDeque;
@@ -119,7 +120,7 @@ pub(super) struct Writer {
     head: (i64, Hash),
     /// SQLite's mark of changes made by other connections.
     data_version: i64,
-    sync: Sync,
+    durability: Durability,
     wal: PathBuf,
     wal_file: Option<File>,
     /// Settlements of failed commits: tried again once a commit succeeds.
@@ -131,10 +132,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, clock: Clock, sync: Sync, wal: PathBuf) -> Result<Self> {
-        let level = match sync {
-            Sync::Strict => "FULL",
-            Sync::Hybrid | Sync::Relaxed => "NORMAL",
+    pub(super) fn new(connection: Connection, clock: Clock, durability: Durability, wal: PathBuf) -> Result<Self> {
+        let level = match durability {
+            Durability::Strict => "FULL",
+            Durability::Hybrid | Durability::Relaxed => "NORMAL",
         };
         let tune = || {
             connection.pragma_update(None, "synchronous", level)?;
@@ -150,7 +151,7 @@ impl Writer {
             state: State::new(),
             head: (0, [0; 32]),
             data_version: -1,
-            sync,
+            durability,
             wal,
             wal_file: None,
             unsettled: Vec::new(),
@@ -269,7 +270,7 @@ impl Writer {
         let mut waiting = Vec::new();
         for (answer, outcome) in outcomes {
             match outcome {
-                Ok(reply) if self.sync == Sync::Hybrid && !matches!(reply, Reply::Held { .. }) => waiting.push((answer, reply)),
+                Ok(reply) if self.durability == Durability::Hybrid && !matches!(reply, Reply::Held { .. }) => waiting.push((answer, reply)),
                 answered => drop(answer.send(answered)),
             }
         }
