@@ -14,8 +14,6 @@ pub struct Money(i64);
 impl Money {
     pub const ZERO: Self = Self(0);
     pub const MAX: Self = Self(i64::MAX);
-    /// Digits after the point of the asset `USD/9`.
-    pub const SCALE: u32 = 9;
 
     pub const fn nano(amount_nano: i64) -> Self {
         Self(amount_nano)

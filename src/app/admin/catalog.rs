@@ -131,6 +131,9 @@ pub(super) fn prices(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
             let mut view = facts.price.as_deref().map(price_view).unwrap_or_default();
             view.insert("provider".to_owned(), family.into());
             view.insert("id".to_owned(), (&*facts.id).into());
+            view.insert("mode".to_owned(), json!(facts.mode));
+            // Null where nobody says: an empty list would be a denial.
+            view.insert("capabilities".to_owned(), json!(facts.capabilities_known.then_some(&facts.capabilities)));
             view.insert("context_window".to_owned(), facts.context_window.into());
             view.insert("max_output".to_owned(), facts.max_output.into());
             Value::Object(view)

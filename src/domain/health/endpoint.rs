@@ -1,4 +1,4 @@
-//! Owns: what is known of an endpoint's health from its own traffic: breaker, time to first byte, load.
+//! Owns: what is known of an endpoint's health from its own traffic: breaker and time to first byte.
 //! Refuses to know: how the pieces are weighed against price and policy (plan).
 
 use super::breaker::{BreakerPolicy, BreakerState};
@@ -28,23 +28,16 @@ pub struct EndpointHealth {
     breaker: Mutex<BreakerState>,
     /// Exponentially weighted mean (1/8) of the time to first byte, microseconds; 0 = nothing known.
     first_byte_us: AtomicU64,
-    in_flight: AtomicU64,
 }
 
 impl EndpointHealth {
     pub fn new(policy: BreakerPolicy) -> Arc<Self> {
-        Arc::new(Self {
-            policy,
-            breaker: Mutex::new(BreakerState::Closed { failures: 0 }),
-            first_byte_us: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-        })
+        Arc::new(Self { policy, breaker: Mutex::new(BreakerState::Closed { failures: 0 }), first_byte_us: AtomicU64::new(0) })
     }
 
     /// A permit for one attempt, or how long to wait.
     pub fn admit(self: &Arc<Self>) -> Result<Permit, Duration> {
         self.breaker.lock().admit(Instant::now())?;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Permit { health: Arc::clone(self), judged: false })
     }
 
@@ -60,10 +53,6 @@ impl EndpointHealth {
     /// `None` until the endpoint has answered once.
     pub fn first_byte(&self) -> Option<Duration> {
         Some(self.first_byte_us.load(Ordering::Relaxed)).filter(|us| *us > 0).map(Duration::from_micros)
-    }
-
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
     }
 
     fn observe(&self, first_byte: Duration) {
@@ -100,7 +89,6 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.judged {
             self.health.breaker.lock().release_probe();
         }

@@ -55,7 +55,7 @@ impl PostingCode {
     }
 }
 
-/// `amount_nano` (> 0) leaves `credit`'s side and enters `debit`'s, in the bookkeeper's sense: debit account += debit.
+/// `amount_nano` (> 0) is added to the debits of one account and to the credits of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
     pub debit: AccountId,

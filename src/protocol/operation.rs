@@ -1,14 +1,7 @@
-//! Owns: the names of the wire languages and of what can be asked in them.
-//! Refuses to know: how any of them is parsed (one folder each).
+//! Owns: the names of what can be asked, in whichever dialect.
+//! Refuses to know: how it is parsed (one folder a dialect).
 
 use serde::Serialize;
-
-/// A wire language that a caller or an endpoint speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    OpenAi,
-}
 
 /// What is asked. The operation is data on the call: there is one pipeline for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
