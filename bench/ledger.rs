@@ -9,8 +9,10 @@
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+use gotoai::domain::identity::UserPath;
 use gotoai::domain::ledger::{
-    Attempt, AttemptOutcome, Command, Durability, Ledger, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
+    Action, Attempt, AttemptOutcome, Command, Durability, Ledger, OpenWallet, Operation, Rated, Reply, Reserve, Settle, TopUp, UsageSource,
+    WalletKind, settle_amounts,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +34,8 @@ fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
         order,
         wallet: Arc::clone(wallet),
         key: None,
-        user_path: "/".into(),
+        user_path: UserPath::root(),
+        labels: Vec::new(),
         operation: "chat",
         model: "gpt-4o-mini".into(),
         endpoint: "openai/gpt-4o-mini".into(),
@@ -61,11 +64,13 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         order,
         endpoint: Some("openai/gpt-4o-mini".into()),
         provider: Some("openai".into()),
-        price: Some(Arc::clone(price)),
+        rated: Some(Rated { price: Arc::clone(price), fee: Ratio { num: 55, den: 1000 }, own_key: false }),
         usage,
         usage_source: UsageSource::Provider,
         amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
-        undelivered: false,
+        loss: Money::ZERO,
+        suspense: false,
+        builder: None,
         losses: Vec::new(),
         attempts: vec![attempt],
         provider_request_id: Some("chatcmpl-D0q7lRI0Z2q8190Q0ue3JnnWtqLrd".into()),
@@ -102,24 +107,14 @@ fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durabili
     let names: Arc<Vec<Arc<str>>> = Arc::new((0..wallets).map(|n| format!("w{n}").into()).collect());
     let mut tickets = Vec::new();
     for name in names.iter() {
-        let (kind, actor): (_, Arc<str>) = (WalletKind::Prepaid, "bench".into());
-        tickets.push(ledger.submit(Command::OpenWallet {
-            op: OpId::new(),
-            wallet: Arc::clone(name),
-            kind,
-            credit_limit: None,
-            actor: actor.clone(),
-        }));
-        let (wallet, amount) = (Arc::clone(name), Money::nano(1_000_000_000_000));
-        tickets.push(ledger.submit(Command::TopUp(TopUp {
-            op: OpId::new(),
-            wallet,
-            amount,
-            fee: Money::ZERO,
-            payment_provider: "bench".into(),
-            reference: "r".into(),
-            actor,
-        })));
+        let operate = |action| {
+            let operation = Operation { op: OpId::new(), actor: "bench".into(), reference: "r".into(), action };
+            ledger.submit(Command::Operate(Box::new(operation)))
+        };
+        let wallet = || Arc::clone(name);
+        tickets.push(operate(Action::OpenWallet(OpenWallet { wallet: wallet(), kind: WalletKind::Prepaid, credit_limit_nano: None })));
+        let (amount_nano, payment_provider) = (1_000_000_000_000, "bench".into());
+        tickets.push(operate(Action::TopUp(TopUp { wallet: wallet(), amount_nano, fee_nano: 0, payment_provider })));
     }
     for ticket in tickets {
         assert!(matches!(ticket.wait_blocking(), Ok(Reply::Done { .. })));

@@ -36,6 +36,8 @@ const SIDEWAYS: &[(&str, &str, &str, &str)] = &[
     ("domain", "risk", "identity", "limits belong to a caller"),
     ("domain", "risk", "catalog", "limits may name models"),
     ("domain", "ledger", "catalog", "an order pins the price sheet it was rated with"),
+    ("domain", "ledger", "identity", "a reserve is a caller's: budgets look at its user path"),
+    ("domain", "ledger", "risk", "budgets are changed in the reserve's own transaction"),
     ("domain", "usage", "catalog", "a record names the endpoint and the meters"),
 ];
 

@@ -10,7 +10,7 @@ use crate::adapters::telemetry::{Metrics, init_logs};
 use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret};
 use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
-use crate::domain::ledger::{Command, Ledger, OrderReceipt, Reply, WalletKind};
+use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
 use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -143,13 +143,10 @@ impl Gateway {
         if self.ledger.wallet(name)?.is_some() {
             return Ok(());
         }
-        let command = Command::OpenWallet {
-            op: op_id(&["open_wallet", name]),
-            wallet: name.into(),
-            kind: WalletKind::Postpaid,
-            credit_limit: None,
-            actor: "start".into(),
-        };
+        let open = OpenWallet { wallet: name.into(), kind: WalletKind::Postpaid, credit_limit_nano: None };
+        let op = op_id(&["open_wallet", name]);
+        let operation = Operation { op, actor: "start".into(), reference: "default wallet".into(), action: Action::OpenWallet(open) };
+        let command = Command::Operate(Box::new(operation));
         match self.ledger.submit(command).wait_blocking()? {
             Reply::Refused(refusal) => Err(refusal.to_error(name)),
             Reply::Done { .. } | Reply::Held { .. } | Reply::Settled { .. } => Ok(()),

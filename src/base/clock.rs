@@ -1,6 +1,7 @@
 //! Owns: the one source of wall-clock time, and the type that time has everywhere.
 //! Refuses to know: time zones and calendars (presentation).
 
+use super::{DAY_MS, Date};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,19 +28,9 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    #[expect(clippy::many_single_char_names, reason = "the names of the published algorithm")]
-    /// RFC 3339 in UTC with milliseconds. Civil date from days by Howard Hinnant's `civil_from_days`.
+    /// RFC 3339 in UTC with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
-        let z = days + 719_468;
-        let era = z.div_euclid(146_097);
-        let doe = z.rem_euclid(146_097);
-        let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let day = doy - (153 * mp + 2) / 5 + 1;
-        let month = if mp < 10 { mp + 3 } else { mp - 9 };
-        let year = yoe + era * 400 + i64::from(month <= 2);
+        let (Date { year, month, day }, ms) = (Date::of(*self), self.0.rem_euclid(DAY_MS));
         let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }

@@ -67,6 +67,10 @@ kinds! {
     Conflict = "conflict", 409, "invalid_request_error", Client, Never;
     /// The wallet cannot cover the hold.
     InsufficientFunds = "insufficient_funds", 402, "insufficient_quota", Policy, Never;
+    /// A budget or cap is used up; answered as payment required.
+    BudgetExceeded = "budget_exceeded", 402, "insufficient_quota", Policy, Later;
+    /// The same, where the budget says to answer as a rate limit.
+    BudgetRate = "budget_rate_limited", 429, "rate_limit_error", Policy, Later;
     WalletFrozen = "wallet_frozen", 403, "permission_error", Policy, Never;
     /// No price is known and the wallet is prepaid.
     Unpriced = "model_unpriced", 402, "insufficient_quota", Policy, Never;

@@ -7,7 +7,9 @@ use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money};
 use crate::domain::catalog::{Meter, Usage};
-use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Loss, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
+use crate::domain::ledger::{
+    Amounts, AttemptOutcome, Command, Loss, Rated, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts,
+};
 use crate::protocol::Operation;
 use crate::protocol::openai::ReadUsage;
 use bytes::Bytes;
@@ -160,11 +162,17 @@ impl OpenOrder {
             order: self.cx.order,
             endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
             provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
-            price: served.and_then(|endpoint| endpoint.pinned.clone()),
+            rated: served.and_then(|endpoint| endpoint.pinned.clone()).map(|price| Rated {
+                price,
+                fee: self.cx.snapshot.fee,
+                own_key: false,
+            }),
             usage,
             usage_source,
             amounts,
-            undelivered: ending.undelivered,
+            loss: if ending.undelivered { amounts.map_or(Money::ZERO, |amounts| amounts.cost) } else { Money::ZERO },
+            suspense: false,
+            builder: None,
             losses: self.losses(usage_source),
             attempts: std::mem::take(&mut self.attempts),
             provider_request_id: ending.provider_request_id,

@@ -4,7 +4,7 @@ use super::read;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Error, ErrorKind, Money, Result};
-use crate::domain::ledger::{Command, Ledger, Reply, TopUp, WalletKind, WalletSummary};
+use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, Reply, TopUp, WalletKind, WalletSummary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,8 +32,8 @@ fn checked_name(name: String) -> Result<String> {
 }
 
 /// Submits a cold command and waits until it is durable; true if it had been done before.
-fn book(gateway: &Gateway, command: Command, wallet: &str) -> Result<(i64, bool)> {
-    match gateway.ledger.submit(command).wait_blocking()? {
+fn book(gateway: &Gateway, operation: Operation, wallet: &str) -> Result<(i64, bool)> {
+    match gateway.ledger.submit(Command::Operate(Box::new(operation))).wait_blocking()? {
         Reply::Done { seq, duplicate } => Ok((seq, duplicate)),
         Reply::Refused(refusal) => Err(refusal.to_error(wallet)),
         other @ (Reply::Held { .. } | Reply::Settled { .. }) => {
@@ -47,7 +47,9 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let wallet = checked_name(wallet)?;
     let credit_limit = credit_limit.map(|text| amount(&text, "credit_limit")).transpose()?;
     let op = op_id(&["open_wallet", &wallet]);
-    book(gateway, Command::OpenWallet { op, wallet: wallet.as_str().into(), kind, credit_limit, actor: "admin".into() }, &wallet)?;
+    let open = OpenWallet { wallet: wallet.as_str().into(), kind, credit_limit_nano: credit_limit.map(Money::as_nano) };
+    let operation = Operation { op, actor: "admin".into(), reference: "".into(), action: Action::OpenWallet(open) };
+    book(gateway, operation, &wallet)?;
     find(gateway, &wallet)
 }
 
@@ -71,16 +73,19 @@ pub(super) fn topup(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         return Err(Error::new(ErrorKind::InvalidRequest, "a top-up needs a reference of 1 to 256 bytes").with_param("reference"));
     }
     let fee = asked.fee.map(|text| amount(&text, "fee")).transpose()?.unwrap_or(Money::ZERO);
-    let command = Command::TopUp(TopUp {
-        op: op_id(&["top_up", "manual", &asked.reference]),
+    let top_up = TopUp {
         wallet: asked.wallet.as_str().into(),
-        amount: paid,
-        fee,
+        amount_nano: paid.as_nano(),
+        fee_nano: fee.as_nano(),
         payment_provider: "manual".into(),
-        reference: asked.reference.as_str().into(),
+    };
+    let operation = Operation {
+        op: op_id(&["top_up", "manual", &asked.reference]),
         actor: "admin".into(),
-    });
-    let (seq, duplicate) = match book(gateway, command, &asked.wallet) {
+        reference: asked.reference.as_str().into(),
+        action: Action::TopUp(top_up),
+    };
+    let (seq, duplicate) = match book(gateway, operation, &asked.wallet) {
         Err(error) if error.kind == ErrorKind::Conflict => {
             let why = format!("the reference '{}' was already booked with another amount or wallet", asked.reference);
             return Err(Error::new(ErrorKind::Conflict, why).with_param("reference"));

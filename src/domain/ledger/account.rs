@@ -26,9 +26,14 @@ pub enum AccountPath<'a> {
     Held(&'a str),
     /// What the user owes: postpaid use, overrun, chargeback.
     Receivable(&'a str),
+    /// Given, not paid: spent before cash, with a day of expiry. The second name is the grant's.
+    Grant(&'a str, &'a str),
+    /// On its way back to the user, not yet confirmed by the payment provider. Not `Held`: that is the sum of the open orders.
+    CashOut(&'a str),
     /// Money at the payment provider.
     PaymentClearing(&'a str),
     PaymentFee,
+    Bank,
     /// Provider cost accrued, not yet invoiced.
     Payable(&'a str),
     /// Estimated provider cost whose evidence is missing.
@@ -36,39 +41,64 @@ pub enum AccountPath<'a> {
     Cogs(&'a str),
     UsageRevenue,
     FeeRevenue,
+    /// What grants have cost: revenue that nobody paid.
+    Promo,
+    /// What the maker of an application earns on the calls of its keys.
+    Builder(&'a str),
+    /// Invoices that differ from what was accrued.
+    ProviderVariance,
     /// Provider cost that nobody is charged: another endpoint served.
     LossFailover,
     /// The provider billed what was never delivered.
     LossUndelivered,
     /// The gateway died with the call in flight.
     LossCrash,
+    /// The provider's count came later and was higher than what was charged.
+    LossEstimate,
 }
 
 impl AccountPath<'_> {
     pub const fn class(&self) -> AccountClass {
         match self {
-            Self::Cash(_) | Self::Held(_) | Self::Payable(_) | Self::Suspense(_) => AccountClass::Liability,
-            Self::Receivable(_) | Self::PaymentClearing(_) => AccountClass::Asset,
-            Self::UsageRevenue | Self::FeeRevenue => AccountClass::Income,
-            Self::PaymentFee | Self::Cogs(_) | Self::LossFailover | Self::LossUndelivered | Self::LossCrash => AccountClass::Expense,
+            Self::Cash(_)
+            | Self::Held(_)
+            | Self::Grant(..)
+            | Self::CashOut(_)
+            | Self::Payable(_)
+            | Self::Suspense(_)
+            | Self::Builder(_) => AccountClass::Liability,
+            Self::Receivable(_) | Self::PaymentClearing(_) | Self::Bank => AccountClass::Asset,
+            Self::UsageRevenue | Self::FeeRevenue | Self::Promo => AccountClass::Income,
+            Self::PaymentFee
+            | Self::Cogs(_)
+            | Self::ProviderVariance
+            | Self::LossFailover
+            | Self::LossUndelivered
+            | Self::LossCrash
+            | Self::LossEstimate => AccountClass::Expense,
         }
     }
 
     /// Database guard: bit 0 = debits may not exceed credits, bit 1 = credits may not exceed debits.
     pub const fn guard(&self) -> u8 {
         match self {
-            Self::Cash(_) | Self::Held(_) => 1,
+            Self::Cash(_) | Self::Held(_) | Self::Grant(..) | Self::CashOut(_) => 1,
             Self::Receivable(_) => 2,
             Self::PaymentClearing(_)
             | Self::PaymentFee
+            | Self::Bank
             | Self::Payable(_)
             | Self::Suspense(_)
             | Self::Cogs(_)
             | Self::UsageRevenue
             | Self::FeeRevenue
+            | Self::Promo
+            | Self::Builder(_)
+            | Self::ProviderVariance
             | Self::LossFailover
             | Self::LossUndelivered
-            | Self::LossCrash => 0,
+            | Self::LossCrash
+            | Self::LossEstimate => 0,
         }
     }
 }
@@ -82,11 +112,19 @@ impl<'a> AccountPath<'a> {
             ("wallet", _, Some((w, "cash"))) => Self::Cash(w),
             ("wallet", _, Some((w, "held"))) => Self::Held(w),
             ("wallet", _, Some((w, "recv"))) => Self::Receivable(w),
+            ("wallet", _, Some((w, "cashout"))) => Self::CashOut(w),
+            // Names of wallets and grants hold no colon, so the last three parts are `name:grant:name`.
+            ("wallet", _, Some((front, grant))) => Self::Grant(front.strip_suffix(":grant")?, grant),
             ("psp", _, Some((p, "clearing"))) => Self::PaymentClearing(p),
             ("prov", _, Some((p, "payable"))) => Self::Payable(p),
             ("prov", _, Some((p, "suspense"))) => Self::Suspense(p),
             ("cogs", p, _) => Self::Cogs(p),
             ("exp", "psp_fee", _) => Self::PaymentFee,
+            ("bank", "main", _) => Self::Bank,
+            ("contra", "promo", _) => Self::Promo,
+            ("builder", _, Some((b, "payable"))) => Self::Builder(b),
+            ("exp", "provider_variance", _) => Self::ProviderVariance,
+            ("exp", "loss:estimate", _) => Self::LossEstimate,
             ("rev", "usage", _) => Self::UsageRevenue,
             ("rev", "fee", _) => Self::FeeRevenue,
             ("exp", "loss:failover", _) => Self::LossFailover,
@@ -103,6 +141,13 @@ impl fmt::Display for AccountPath<'_> {
             Self::Cash(w) => write!(f, "wallet:{w}:cash"),
             Self::Held(w) => write!(f, "wallet:{w}:held"),
             Self::Receivable(w) => write!(f, "wallet:{w}:recv"),
+            Self::Grant(w, g) => write!(f, "wallet:{w}:grant:{g}"),
+            Self::CashOut(w) => write!(f, "wallet:{w}:cashout"),
+            Self::Bank => f.write_str("bank:main"),
+            Self::Promo => f.write_str("contra:promo"),
+            Self::Builder(b) => write!(f, "builder:{b}:payable"),
+            Self::ProviderVariance => f.write_str("exp:provider_variance"),
+            Self::LossEstimate => f.write_str("exp:loss:estimate"),
             Self::PaymentClearing(p) => write!(f, "psp:{p}:clearing"),
             Self::PaymentFee => f.write_str("exp:psp_fee"),
             Self::Payable(p) => write!(f, "prov:{p}:payable"),
@@ -169,10 +214,18 @@ mod tests {
             AccountPath::LossFailover,
             AccountPath::LossUndelivered,
             AccountPath::LossCrash,
+            AccountPath::Grant("w", "welcome"),
+            AccountPath::CashOut("w"),
+            AccountPath::Bank,
+            AccountPath::Promo,
+            AccountPath::Builder("b"),
+            AccountPath::ProviderVariance,
+            AccountPath::LossEstimate,
         ] {
             assert_eq!(AccountPath::parse(&path.to_string()), Some(path));
         }
         assert_eq!(AccountPath::parse("wallet:w"), None);
+        assert_eq!(AccountPath::parse("wallet:w:other"), None);
         assert_eq!(AccountPath::parse("exp:loss:other"), None);
     }
 }

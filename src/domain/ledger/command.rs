@@ -1,26 +1,27 @@
 //! Owns: what may be asked of the ledger, and what it answers.
 //! Refuses to know: how the answer is found (decide) and when it is durable (stores).
 
+use super::operation::Operation;
 use super::order::{OrderState, UsageSource};
-use super::settle::Amounts;
-use super::state::WalletKind;
-use crate::base::{Error, ErrorKind, KeyId, Money, OpId, OrderId, Timestamp};
-use crate::domain::catalog::{PinnedPrice, Usage};
+use super::settle::{Amounts, Rated};
+use crate::base::{Error, ErrorKind, KeyId, Money, OrderId, Timestamp};
+use crate::domain::catalog::Usage;
+use crate::domain::identity::UserPath;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that changes the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
-    OpenWallet {
-        op: OpId,
-        wallet: Arc<str>,
-        kind: WalletKind,
-        credit_limit: Option<Money>,
-        actor: Arc<str>,
-    },
-    TopUp(TopUp),
+    /// What people and payment providers do: once per business fact.
+    Operate(Box<Operation>),
     Reserve(Box<Reserve>),
+    /// A stream goes on beyond its hold: up to so much more.
+    Extend {
+        order: OrderId,
+        by: Money,
+    },
     /// Attempt 2 and later, before it is sent: a crash must know how many providers may bill.
     Dispatch {
         order: OrderId,
@@ -35,19 +36,11 @@ pub enum Command {
     Recover {
         order: OrderId,
     },
-}
-
-/// Money in. `op` is made from the business fact (payment reference), so that one payment counts once.
-#[derive(Clone, Debug)]
-pub struct TopUp {
-    pub op: OpId,
-    pub wallet: Arc<str>,
-    pub amount: Money,
-    /// What the payment provider keeps.
-    pub fee: Money,
-    pub payment_provider: Arc<str>,
-    pub reference: Arc<str>,
-    pub actor: Arc<str>,
+    /// A grant's day has come: what is left of it goes back.
+    ExpireGrant {
+        wallet: Arc<str>,
+        grant: Arc<str>,
+    },
 }
 
 /// The durable intent of one call.
@@ -56,7 +49,8 @@ pub struct Reserve {
     pub order: OrderId,
     pub wallet: Arc<str>,
     pub key: Option<KeyId>,
-    pub user_path: Arc<str>,
+    pub user_path: UserPath,
+    pub labels: Vec<Arc<str>>,
     pub operation: &'static str,
     /// As requested.
     pub model: Arc<str>,
@@ -65,6 +59,8 @@ pub struct Reserve {
     pub provider: Arc<str>,
     /// The most this call may be charged; `None` when no price is known.
     pub hold: Option<Money>,
+    /// The least that is of use: a smaller hold is taken where the wallet or a budget affords no more. `None`: all or nothing.
+    pub least: Option<Money>,
     /// Estimated cost of the input at the first candidate.
     pub input_cost: Money,
     pub stream: bool,
@@ -118,13 +114,17 @@ pub struct Settle {
     /// The endpoint that served; `None` when none did.
     pub endpoint: Option<Arc<str>>,
     pub provider: Option<Arc<str>>,
-    pub price: Option<Arc<PinnedPrice>>,
+    pub rated: Option<Rated>,
     pub usage: Usage,
     pub usage_source: UsageSource,
     /// `None` when the price is unknown although something was used.
     pub amounts: Option<Amounts>,
-    /// The provider bills, the user got nothing: the cost is our loss.
-    pub undelivered: bool,
+    /// The part of the cost that the settlement policy leaves with the platform.
+    pub loss: Money,
+    /// The cost waits in suspense for the provider's own figures.
+    pub suspense: bool,
+    /// Who earns `amounts.builder`.
+    pub builder: Option<Arc<str>>,
     /// Estimated cost of the attempts before the last, one entry a provider: ours, until evidence comes.
     pub losses: Vec<Loss>,
     pub attempts: Vec<Attempt>,
@@ -134,7 +134,7 @@ pub struct Settle {
 
 /// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has
 /// a new id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownWallet,
     Frozen,
@@ -151,18 +151,42 @@ pub enum Refusal {
     Indebted {
         owed: Money,
     },
+    /// A budget's window is used up.
+    OverBudget(Box<OverBudget>),
     /// Prepaid wallets pay for nothing whose price is unknown.
     Unpriced,
     UnknownOrder,
+    UnknownGrant,
+    /// The order is open, or was never charged.
+    NotCharged,
+    /// More than is left of it: of a charge to refund, of a wallet to pay out.
+    Exceeds {
+        left: Money,
+    },
+    /// An account that no correction may touch, or that does not exist.
+    BadAccount,
     /// The same id with other content.
     Conflict,
     TooLarge,
 }
 
+/// Which budget says no, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverBudget {
+    pub name: Arc<str>,
+    /// With its unit, as text.
+    pub cap: String,
+    pub left: String,
+    pub status: u16,
+    pub resets_at: Timestamp,
+    pub now: Timestamp,
+}
+
 impl Refusal {
     /// What the caller is told.
-    pub fn to_error(self, subject: &str) -> Error {
+    pub fn to_error(&self, subject: &str) -> Error {
         let (kind, message) = match self {
+            Self::OverBudget(over) => return over.to_error(),
             Self::UnknownWallet => {
                 (ErrorKind::NotFound, format!("there is no wallet '{subject}'; make one with `gotoai wallet create {subject}`"))
             }
@@ -187,13 +211,21 @@ impl Refusal {
                 ),
             ),
             Self::UnknownOrder => (ErrorKind::NotFound, format!("there is no order '{subject}'")),
+            Self::UnknownGrant => (ErrorKind::NotFound, format!("there is no such grant in wallet '{subject}'")),
+            Self::NotCharged => (ErrorKind::Conflict, format!("'{subject}' has no charge to correct: it is open, or was never charged")),
+            Self::Exceeds { left } => (ErrorKind::InvalidRequest, format!("that is more than is left of '{subject}': {left} USD")),
+            Self::BadAccount => (
+                ErrorKind::InvalidRequest,
+                "a correction moves money between two different accounts that exist, and none of them may be a wallet's held account"
+                    .to_owned(),
+            ),
             Self::Conflict => (ErrorKind::Conflict, format!("'{subject}' was already recorded with other content")),
             Self::TooLarge => (ErrorKind::InvalidRequest, "the amount is beyond what the ledger can hold".to_owned()),
         };
         Error::new(kind, message)
     }
 
-    pub const fn code(self) -> &'static str {
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::UnknownWallet => "unknown_wallet",
             Self::Frozen => "frozen",
@@ -201,21 +233,39 @@ impl Refusal {
             Self::OverCreditLimit { .. } => "over_credit_limit",
             Self::Indebted { .. } => "indebted",
             Self::Unpriced => "unpriced",
+            Self::OverBudget(_) => "over_budget",
             Self::UnknownOrder => "unknown_order",
+            Self::UnknownGrant => "unknown_grant",
+            Self::NotCharged => "not_charged",
+            Self::Exceeds { .. } => "exceeds",
+            Self::BadAccount => "bad_account",
             Self::Conflict => "conflict",
             Self::TooLarge => "too_large",
         }
     }
 }
 
+impl OverBudget {
+    fn to_error(&self) -> Error {
+        let kind = if self.status == 429 { ErrorKind::BudgetRate } else { ErrorKind::BudgetExceeded };
+        let (name, cap, left) = (&self.name, &self.cap, &self.left);
+        let lasting = self.resets_at.0 == i64::MAX;
+        let until = if lasting { "it does not reset".to_owned() } else { format!("it resets at {}", self.resets_at) };
+        let error = Error::new(kind, format!("budget '{name}' allows {cap} and {left} are left for this call; {until}"));
+        let wait_ms = u64::try_from(self.resets_at.0.saturating_sub(self.now.0)).unwrap_or(0);
+        if lasting { error } else { error.with_retry_after(Duration::from_millis(wait_ms)) }
+    }
+}
+
 /// The answer to a command, given only once it is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Done (wallet opened, money in, attempt noted); `duplicate` when it had been done before.
     Done {
         seq: i64,
         duplicate: bool,
     },
+    /// What is held for the order now; less than was asked where the reserve allowed it.
     Held {
         hold: Money,
     },

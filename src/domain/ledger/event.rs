@@ -3,9 +3,9 @@
 
 use super::chain::{Hash, sha256};
 use super::command::{Attempt, Loss};
-use super::order::UsageSource;
+use super::order::{Counted, UsageSource};
 use super::posting::Posting;
-use super::state::WalletKind;
+use super::settle::RatedTerms;
 use crate::base::{OpId, OrderId, Timestamp};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,25 @@ pub enum EventKind {
     Release = 30,
     Expire = 31,
     Recover = 32,
+    TermsSet = 4,
+    WalletFrozen = 5,
+    WalletThawed = 6,
+    Grant = 7,
+    GrantExpired = 8,
+    Extend = 11,
+    Refund = 40,
+    TrueUp = 41,
+    CashOut = 42,
+    CashOutPaid = 43,
+    CashOutFailed = 44,
+    Chargeback = 45,
+    Payout = 70,
+    Invoice = 71,
+    Adjust = 80,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 24] = [
         Self::WalletOpened,
         Self::TopUp,
         Self::AccountOpened,
@@ -39,6 +54,21 @@ impl EventKind {
         Self::Release,
         Self::Expire,
         Self::Recover,
+        Self::TermsSet,
+        Self::WalletFrozen,
+        Self::WalletThawed,
+        Self::Grant,
+        Self::GrantExpired,
+        Self::Extend,
+        Self::Refund,
+        Self::TrueUp,
+        Self::CashOut,
+        Self::CashOutPaid,
+        Self::CashOutFailed,
+        Self::Chargeback,
+        Self::Payout,
+        Self::Invoice,
+        Self::Adjust,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -52,6 +82,21 @@ impl EventKind {
             Self::Release => "release",
             Self::Expire => "expire",
             Self::Recover => "recover",
+            Self::TermsSet => "terms_set",
+            Self::WalletFrozen => "wallet_frozen",
+            Self::WalletThawed => "wallet_thawed",
+            Self::Grant => "grant",
+            Self::GrantExpired => "grant_expired",
+            Self::Extend => "extend",
+            Self::Refund => "refund",
+            Self::TrueUp => "true_up",
+            Self::CashOut => "cash_out",
+            Self::CashOutPaid => "cash_out_paid",
+            Self::CashOutFailed => "cash_out_failed",
+            Self::Chargeback => "chargeback",
+            Self::Payout => "payout",
+            Self::Invoice => "invoice",
+            Self::Adjust => "adjust",
         }
     }
 
@@ -108,16 +153,6 @@ pub struct AccountPayload<'a> {
     pub path: Cow<'a, str>,
 }
 
-/// Payload of an opened wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WalletPayload<'a> {
-    pub wallet: Cow<'a, str>,
-    pub kind: WalletKind,
-    pub credit_limit_nano: Option<i64>,
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    pub actor: Cow<'a, str>,
-}
-
 /// Payload of a reserve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservePayload<'a> {
@@ -125,11 +160,19 @@ pub struct ReservePayload<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub user_path: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Cow<'a, str>>,
     pub operation: Cow<'a, str>,
     pub model: Cow<'a, str>,
     pub endpoint: Cow<'a, str>,
     pub provider: Cow<'a, str>,
     pub hold_nano: i64,
+    /// What the call might have cost at most, where less than that is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_nano: Option<i64>,
+    /// Budget windows that count this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Counted>,
     pub input_cost_nano: i64,
     pub priced: bool,
     pub stream: bool,
@@ -139,7 +182,7 @@ pub struct ReservePayload<'a> {
 }
 
 /// Payload of a settlement: enough to compute every amount again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettlePayload {
     /// The order's state afterwards, by name.
     pub state: String,
@@ -150,6 +193,9 @@ pub struct SettlePayload {
     /// Content hash of the price sheet, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<String>,
+    /// What was made of that price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rated: Option<RatedTerms>,
     #[serde(default)]
     pub usage: Usage,
     pub usage_source: UsageSource,
@@ -165,6 +211,12 @@ pub struct SettlePayload {
     pub pass_through_nano: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<i64>,
+    /// The part of the cost that nobody was charged for, by policy.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub loss_nano: i64,
+    /// The builder's share of the fee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<BuilderShare>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absorbed_nano: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +226,36 @@ pub struct SettlePayload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_request_id: Option<Arc<str>>,
     pub finish: String,
+    /// Corrections only: who made it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Arc<str>>,
+}
+
+/// Who earns a part of the fee, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuilderShare {
+    pub name: Arc<str>,
+    pub amount_nano: i64,
+}
+
+/// Payload of a hold that grew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendPayload {
+    pub by_nano: i64,
+    pub hold_nano: i64,
+    /// All windows with what they hold for the order from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Counted>,
+}
+
+/// Payload of a grant that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantEndPayload {
+    pub wallet: Arc<str>,
+    pub grant: Arc<str>,
+    pub amount_nano: i64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -1,10 +1,12 @@
 //! Owns: an order, one settled call, and the states it passes through.
 //! Refuses to know: what moves it (decide).
 
+use super::AccountId;
 use crate::base::{Money, OrderId, Timestamp};
+use std::sync::Arc;
 
-/// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced`. The
-/// transition and its postings are one transaction: that transition is the idempotency of settlement.
+/// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced (-> Finalized)`.
+/// The transition and its postings are one transaction: that transition is the idempotency of settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OrderState {
@@ -45,14 +47,17 @@ impl OrderState {
 }
 
 /// How the usage of an order became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageSource {
     /// The provider's own count.
     Provider,
     /// Counted here from what was sent and received.
     Estimated,
+    /// Served from a cache: what a provider would have counted, billed by nobody.
+    Cache,
     /// Nothing was used.
+    #[default]
     None,
 }
 
@@ -62,6 +67,24 @@ pub enum UsageSource {
 pub enum HoldSource {
     Cash = 0,
     Receivable = 1,
+    /// From several accounts: see `Order::parts`.
+    Parts = 2,
+}
+
+/// A share of a hold (or, once settled, of a charge) and the account it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Part(pub AccountId, pub i64);
+
+/// A budget's window that an order is counted in: the budget, the window's start, what was taken of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counted {
+    #[serde(rename = "b")]
+    pub budget: i64,
+    #[serde(rename = "s")]
+    pub start_ms: i64,
+    /// Held in the window's unit while the order is open.
+    #[serde(rename = "h")]
+    pub held: i64,
 }
 
 /// An order as projected from the journal. Details (model, usage, attempts, exact amounts) stand in its events' payloads.
@@ -72,12 +95,19 @@ pub struct Order {
     pub state: OrderState,
     pub hold: Money,
     pub hold_source: HoldSource,
+    /// In the order in which they are spent; empty unless the source is `Parts`.
+    pub parts: Vec<Part>,
+    pub counted: Vec<Counted>,
     pub charge: Option<Money>,
     pub pass_through: Option<Money>,
     pub fee: Option<Money>,
     pub cost: Option<Money>,
     /// What the charge took beyond the hold (cash and receivable).
     pub overrun: Money,
+    /// Whose share is part of the fee, and how much it is.
+    pub builder: Option<(Arc<str>, Money)>,
+    /// Given back of the charge by refunds so far.
+    pub refunded: Money,
     pub provider: Box<str>,
     /// Estimated cost of the input at that provider: booked as loss if the gateway dies in flight.
     pub input_cost: Money,

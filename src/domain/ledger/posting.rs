@@ -17,10 +17,22 @@ pub enum PostingCode {
     FailoverLoss = 24,
     UndeliveredLoss = 25,
     CrashLoss = 26,
+    BuilderFee = 27,
+    EstimateLoss = 28,
+    Refund = 40,
+    TrueUp = 41,
+    CashOut = 42,
+    Chargeback = 45,
+    Grant = 50,
+    GrantExpired = 51,
+    Payout = 70,
+    Invoice = 71,
+    Variance = 72,
+    Adjust = 80,
 }
 
 impl PostingCode {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 23] = [
         Self::TopUp,
         Self::PaymentFee,
         Self::RepayDebt,
@@ -32,6 +44,18 @@ impl PostingCode {
         Self::FailoverLoss,
         Self::UndeliveredLoss,
         Self::CrashLoss,
+        Self::BuilderFee,
+        Self::EstimateLoss,
+        Self::Refund,
+        Self::TrueUp,
+        Self::CashOut,
+        Self::Chargeback,
+        Self::Grant,
+        Self::GrantExpired,
+        Self::Payout,
+        Self::Invoice,
+        Self::Variance,
+        Self::Adjust,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -47,6 +71,18 @@ impl PostingCode {
             Self::FailoverLoss => "failover_loss",
             Self::UndeliveredLoss => "undelivered_loss",
             Self::CrashLoss => "crash_loss",
+            Self::BuilderFee => "builder_fee",
+            Self::EstimateLoss => "estimate_loss",
+            Self::Refund => "refund",
+            Self::TrueUp => "true_up",
+            Self::CashOut => "cash_out",
+            Self::Chargeback => "chargeback",
+            Self::Grant => "grant",
+            Self::GrantExpired => "grant_expired",
+            Self::Payout => "payout",
+            Self::Invoice => "invoice",
+            Self::Variance => "variance",
+            Self::Adjust => "adjust",
         }
     }
 

@@ -2,7 +2,9 @@
 //! Refuses to know: accounts, orders, stores.
 
 use crate::base::{Error, ErrorKind, Exact, Money, Ratio, Result, Rounding};
-use crate::domain::catalog::{AmountTooLarge, PriceSheet, Usage};
+use crate::domain::catalog::{AmountTooLarge, PinnedPrice, PriceSheet, Usage};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What an order costs and what is charged for it. `charge = pass_through + fee`; `fee` is a difference, never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,36 @@ pub struct Amounts {
     pub charge: Money,
     pub pass_through: Money,
     pub fee: Money,
+    /// The part of the fee that belongs to the key's builder.
+    pub builder: Money,
+}
+
+/// How an order was rated: what it refers to for ever.
+#[derive(Clone, Debug)]
+pub struct Rated {
+    pub price: Arc<PinnedPrice>,
+    pub fee: Ratio,
+    /// The caller's own provider key was used: the cost is theirs, only the fee is charged.
+    pub own_key: bool,
+}
+
+/// The same as the journal keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RatedTerms {
+    /// Share on top of the cost, `num/den`.
+    pub markup: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_key: bool,
+}
+
+impl Rated {
+    pub(super) fn sheets(&self) -> impl Iterator<Item = &Arc<PinnedPrice>> {
+        std::iter::once(&self.price)
+    }
+
+    pub(super) fn terms(&self) -> RatedTerms {
+        RatedTerms { markup: format!("{}/{}", self.fee.num, self.fee.den), own_key: self.own_key }
+    }
 }
 
 impl Amounts {
@@ -23,6 +55,7 @@ impl Amounts {
         charge: Money::ZERO,
         pass_through: Money::ZERO,
         fee: Money::ZERO,
+        builder: Money::ZERO,
     };
 
     /// The provider's cost stays, the user is charged nothing.
@@ -49,7 +82,7 @@ pub fn settle_amounts(usage: &Usage, sheet: &PriceSheet, fee: Ratio) -> Result<A
     }
     let pass_through = cost.min(charge);
     let fee = Money::nano(charge.as_nano() - pass_through.as_nano());
-    Ok(Amounts { cost_exact, charge_exact, cost, charge, pass_through, fee })
+    Ok(Amounts { cost_exact, charge_exact, cost, charge, pass_through, fee, builder: Money::ZERO })
 }
 
 /// The most a call may be charged on this sheet: rounded up.

@@ -2,11 +2,13 @@
 //! Refuses to know: where the rest is stored: a store loads what `Needs` names before it asks for a decision.
 
 use super::account::{Account, AccountId, AccountPath, Balance};
-use super::command::{Command, Refusal};
+use super::command::{Command, Refusal, Reserve};
 use super::event::{AccountPayload, Event, EventKind};
 use super::order::Order;
+use super::terms::Terms;
 use crate::base::{Money, OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
+use crate::domain::risk::{Budget, Spender, Used};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,9 +30,33 @@ pub struct Wallet {
     /// Postpaid: the most that may be owed, `None` without limit. Prepaid: how far overrun may go into debt, `None` = 0.
     pub credit_limit: Option<Money>,
     pub frozen: bool,
+    pub terms: Arc<Terms>,
     pub cash: AccountId,
     pub held: AccountId,
     pub receivable: AccountId,
+    /// In the order in which they are spent: by priority, then by day of expiry, then by name.
+    pub grants: Vec<Grant>,
+}
+
+impl Wallet {
+    /// Puts a grant where it belongs in the order of spending.
+    pub fn place(&mut self, grant: Grant) {
+        self.grants.retain(|known| known.name != grant.name);
+        self.grants.push(grant);
+        self.grants.sort_by(|a, b| {
+            let rank = |grant: &Grant| (grant.priority, grant.expires_at.unwrap_or(Timestamp(i64::MAX)));
+            rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name))
+        });
+    }
+}
+
+/// Money given to a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub name: Arc<str>,
+    pub account: AccountId,
+    pub priority: u8,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The record of a cold command or of a refused reserve: same id, same answer.
@@ -46,7 +72,7 @@ pub struct OpRecord {
 /// What a command touches that may not be in memory yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    pub wallet: Option<Arc<str>>,
+    pub wallets: Vec<Arc<str>>,
     pub order: Option<OrderId>,
     pub op: Option<OpId>,
 }
@@ -54,16 +80,23 @@ pub struct Needs {
 impl Needs {
     pub fn of(command: &Command) -> Self {
         match command {
-            Command::OpenWallet { op, wallet, .. } => Self { wallet: Some(Arc::clone(wallet)), order: None, op: Some(*op) },
-            Command::TopUp(top_up) => Self { wallet: Some(Arc::clone(&top_up.wallet)), order: None, op: Some(top_up.op) },
-            Command::Reserve(reserve) => Self { wallet: Some(Arc::clone(&reserve.wallet)), order: None, op: None },
-            Command::Dispatch { order, .. } | Command::Expire { order } | Command::Recover { order } => {
+            Command::Operate(operation) => {
+                let named = operation.action.wallet().cloned();
+                let adjusted = operation.action.adjusted_wallets().into_iter().map(Arc::from);
+                Self { wallets: named.into_iter().chain(adjusted).collect(), order: operation.action.order(), op: Some(operation.op) }
+            }
+            Command::Reserve(reserve) => Self { wallets: vec![Arc::clone(&reserve.wallet)], order: None, op: None },
+            Command::ExpireGrant { wallet, .. } => Self { wallets: vec![Arc::clone(wallet)], order: None, op: None },
+            Command::Dispatch { order, .. } | Command::Extend { order, .. } | Command::Expire { order } | Command::Recover { order } => {
                 Self { order: Some(*order), ..Self::default() }
             }
             Command::Settle(settle) => Self { order: Some(settle.order), ..Self::default() },
         }
     }
 }
+
+/// A window of a budget: the budget's id and the moment at which the window begins.
+pub type WindowId = (i64, i64);
 
 /// The ledger's memory. A store may forget any wallet or terminal order at will and load it again.
 #[derive(Debug, Default)]
@@ -81,6 +114,10 @@ pub struct State {
     pub orders: HashMap<OrderId, Order>,
     pub ops: HashMap<OpId, OpRecord>,
     pub prices: HashMap<[u8; 32], Arc<PinnedPrice>>,
+    /// All budgets.
+    pub budgets: Vec<Budget>,
+    /// Windows that were asked for; one that is absent has used nothing.
+    pub windows: HashMap<WindowId, Used>,
 }
 
 impl State {
@@ -108,8 +145,46 @@ impl State {
         id
     }
 
+    /// Budget windows that a command touches at `now`; the order it names, if any, must be in memory.
+    pub fn windows_of(&self, command: &Command, now: Timestamp) -> Vec<WindowId> {
+        if self.budgets.is_empty() {
+            return Vec::new();
+        }
+        if let Command::Reserve(reserve) = command {
+            return self.budgets_of(reserve).map(|budget| (budget.id, budget.period.window(now).start.0)).collect();
+        }
+        let order = Needs::of(command).order.and_then(|id| self.orders.get(&id));
+        order.map_or(&[][..], |order| &order.counted).iter().map(|counted| (counted.budget, counted.start_ms)).collect()
+    }
+
+    /// Budgets that count this call.
+    pub(super) fn budgets_of(&self, reserve: &Reserve) -> impl Iterator<Item = &Budget> {
+        let key = reserve.key.filter(|_| !self.budgets.is_empty()).map(|key| key.to_string());
+        self.budgets.iter().filter(move |budget| {
+            budget.scope.fits(&Spender {
+                wallet: &reserve.wallet,
+                key: key.as_deref(),
+                user_path: &reserve.user_path,
+                model: &reserve.model,
+                endpoint: &reserve.endpoint,
+                labels: &reserve.labels,
+            })
+        })
+    }
+
     pub fn balance(&self, account: AccountId) -> Balance {
         self.balances.get(&account).map_or(Balance::default(), |(balance, _)| *balance)
+    }
+
+    /// A wallet's own account by its path, if the wallet is in memory.
+    pub(super) fn wallet_account(&self, path: &str) -> Option<AccountId> {
+        let wallet = |name: &str| self.wallets.get(name);
+        match AccountPath::parse(path)? {
+            AccountPath::Cash(w) => wallet(w).map(|wallet| wallet.cash),
+            AccountPath::Receivable(w) => wallet(w).map(|wallet| wallet.receivable),
+            AccountPath::Grant(w, grant) => wallet(w)?.grants.iter().find(|known| &*known.name == grant).map(|known| known.account),
+            _ => None,
+        }
     }
 
     pub fn wallet_of(&self, order: &Order) -> Option<&Wallet> {
@@ -162,13 +237,27 @@ pub struct Writes {
     pub ops: Vec<OpRecord>,
     /// Attempts noted before dispatch, by order.
     pub attempts: Vec<(OrderId, super::Attempt)>,
+    /// Wallets whose row or grants changed; they are in the state.
+    pub wallets_changed: BTreeSet<Arc<str>>,
+    /// Open orders whose hold grew, and settled ones that were corrected.
+    pub orders_extended: BTreeSet<OrderId>,
+    pub orders_corrected: BTreeSet<OrderId>,
+    pub windows: BTreeSet<WindowId>,
+    pub alerts: Vec<BudgetAlert>,
+}
+
+/// A budget has reached a percentage of its cap in one window (101: a call was refused).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetAlert {
+    pub budget: i64,
+    pub name: Arc<str>,
+    pub start: Timestamp,
+    pub percent: u8,
+    pub used: String,
+    pub cap: String,
 }
 
 impl Writes {
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.ops.is_empty() && self.attempts.is_empty()
-    }
-
     /// Accounts whose balance changed, each once, sorted.
     pub fn touched_accounts(&self) -> BTreeSet<AccountId> {
         self.events.iter().flat_map(|event| &event.postings).flat_map(|posting| [posting.debit, posting.credit]).collect()

@@ -4,11 +4,14 @@
 
 use super::account::{Account, AccountId, AccountPath, Balance};
 use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
-use super::event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
-use super::order::{Order, OrderState};
-use super::state::{Wallet, WalletKind};
+use super::event::{AccountPayload, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
+use super::operation::{GrantMoney, OpenWallet, Operated, Refund, SetTerms, WalletName};
+use super::order::{Counted, Order, OrderState, UsageSource};
+use super::state::{Wallet, WalletKind, WindowId};
+use super::terms::Terms;
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::catalog::PriceSheet;
+use crate::domain::risk::{Budget, Unit, Used};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,13 +33,27 @@ pub enum Check {
     R06,
     R07,
     R08,
+    R12,
+    R20,
     R21,
     R24,
 }
 
 impl Check {
-    pub const ALL: [Self; 10] =
-        [Self::R01, Self::R02, Self::R03, Self::R04, Self::R05, Self::R06, Self::R07, Self::R08, Self::R21, Self::R24];
+    pub const ALL: [Self; 12] = [
+        Self::R01,
+        Self::R02,
+        Self::R03,
+        Self::R04,
+        Self::R05,
+        Self::R06,
+        Self::R07,
+        Self::R08,
+        Self::R12,
+        Self::R20,
+        Self::R21,
+        Self::R24,
+    ];
 
     pub fn id(self) -> String {
         format!("{self:?}")
@@ -52,6 +69,8 @@ impl Check {
             Self::R06 => "no open order is past its deadline",
             Self::R07 => "orders, wallets and journal agree, the sequence has no gap",
             Self::R08 => "charge = pass-through + fee, and the cost follows from usage and price",
+            Self::R12 => "every budget window is the sum of its orders",
+            Self::R20 => "refunds are within charges, expired grants are empty",
             Self::R21 => "hash chain and Merkle roots hold",
             Self::R24 => "the ledger's time never runs backwards",
         }
@@ -88,8 +107,23 @@ struct Told {
     charge_nano: Option<i64>,
     pass_nano: Option<i64>,
     cost_nano: Option<i64>,
+    refunded_nano: i64,
+    /// Something was used: the order counts in its budgets.
+    used: bool,
+    counted: Vec<Counted>,
     /// Entered minus left the held account.
     still_held: i64,
+}
+
+/// What the journal says of a wallet.
+#[derive(Debug)]
+struct ToldWallet {
+    kind: WalletKind,
+    credit_limit_nano: Option<i64>,
+    terms: Arc<Terms>,
+    frozen: bool,
+    /// Name, priority, expiry.
+    grants: Vec<(Arc<str>, u8, Option<i64>)>,
 }
 
 /// One pass over the journal. Memory: one small record an order and an account.
@@ -99,7 +133,9 @@ pub struct Verifier {
     paths: HashMap<AccountId, String>,
     held: HashMap<AccountId, i64>,
     orders: HashMap<OrderId, Told>,
-    wallets: HashMap<String, (WalletKind, Option<i64>)>,
+    wallets: HashMap<Arc<str>, ToldWallet>,
+    /// What orders hold and have spent in each window: money held, money spent, orders held, orders spent.
+    windows: HashMap<WindowId, [i64; 4]>,
     /// Stored wallets, by the number that orders refer to.
     wallet_names: HashMap<i64, Arc<str>>,
     prices: HashMap<String, PriceSheet>,
@@ -131,6 +167,7 @@ impl Verifier {
             held: HashMap::new(),
             orders: HashMap::new(),
             wallets: HashMap::new(),
+            windows: HashMap::new(),
             wallet_names: HashMap::new(),
             prices: HashMap::new(),
             leaves: Vec::new(),
@@ -210,11 +247,8 @@ impl Verifier {
                 Err(error) => self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq)),
             }
         }
-        if event.kind == EventKind::WalletOpened {
-            match serde_json::from_slice::<WalletPayload<'_>>(&event.payload) {
-                Ok(opened) => drop(self.wallets.insert(opened.wallet.into_owned(), (opened.kind, opened.credit_limit_nano))),
-                Err(error) => self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq)),
-            }
+        if let Err(error) = self.told_wallet(event) {
+            self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq));
         }
         let Some(id) = event.order else { return };
         let mut order = self.orders.remove(&id).unwrap_or_default();
@@ -228,33 +262,114 @@ impl Verifier {
                 *held = held.saturating_add(moved.saturating_mul(posting.amount_nano));
             }
         }
-        let read = match event.kind {
-            EventKind::Reserve => serde_json::from_slice::<ReservePayload<'_>>(&event.payload).map(|reserve| {
-                order.reserve_seq = event.seq;
-                order.wallet = reserve.wallet.into_owned();
-                order.hold_nano = reserve.hold_nano;
-                order.state = Some(OrderState::Reserved);
-            }),
-            EventKind::WalletOpened
-            | EventKind::TopUp
+        if let Err(error) = self.told_order(event, &mut order) {
+            self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq));
+        }
+        self.orders.insert(id, order);
+    }
+
+    fn told_wallet(&mut self, event: &Event) -> serde_json::Result<()> {
+        let known = |wallets: &mut HashMap<Arc<str>, ToldWallet>, name: &Arc<str>, change: &dyn Fn(&mut ToldWallet)| {
+            wallets.get_mut(name).map(change).is_some()
+        };
+        let found = match event.kind {
+            EventKind::WalletOpened => {
+                let opened: OpenWallet = serde_json::from_slice(&event.payload)?;
+                let OpenWallet { wallet, kind, credit_limit_nano } = opened;
+                let told = ToldWallet { kind, credit_limit_nano, terms: Arc::default(), frozen: false, grants: Vec::new() };
+                self.wallets.insert(wallet, told).is_none()
+            }
+            EventKind::TermsSet => {
+                let SetTerms { wallet, credit_limit_nano, terms } = serde_json::from_slice(&event.payload)?;
+                known(&mut self.wallets, &wallet, &|told| (told.credit_limit_nano, told.terms) = (credit_limit_nano, Arc::clone(&terms)))
+            }
+            EventKind::WalletFrozen | EventKind::WalletThawed | EventKind::Chargeback => {
+                let WalletName { wallet } = serde_json::from_slice(&event.payload)?;
+                known(&mut self.wallets, &wallet, &|told| told.frozen = event.kind != EventKind::WalletThawed)
+            }
+            EventKind::Grant => {
+                let GrantMoney { wallet, grant, priority, expires_at_ms, .. } = serde_json::from_slice(&event.payload)?;
+                known(&mut self.wallets, &wallet, &|told| {
+                    told.grants.retain(|(name, ..)| *name != grant);
+                    told.grants.push((Arc::clone(&grant), priority, expires_at_ms));
+                })
+            }
+            EventKind::TopUp
             | EventKind::AccountOpened
+            | EventKind::GrantExpired
+            | EventKind::Reserve
+            | EventKind::Extend
             | EventKind::Finalize
             | EventKind::LateSettle
             | EventKind::Release
             | EventKind::Expire
-            | EventKind::Recover => serde_json::from_slice::<SettlePayload>(&event.payload).map(|settled| {
+            | EventKind::Recover
+            | EventKind::Refund
+            | EventKind::TrueUp
+            | EventKind::CashOut
+            | EventKind::CashOutPaid
+            | EventKind::CashOutFailed
+            | EventKind::Payout
+            | EventKind::Invoice
+            | EventKind::Adjust => true,
+        };
+        if !found {
+            self.find(Check::R07, format!("entry {} names a wallet that was never opened, or was opened before", event.seq));
+        }
+        Ok(())
+    }
+
+    fn told_order(&mut self, event: &Event, order: &mut Told) -> serde_json::Result<()> {
+        match event.kind {
+            EventKind::Reserve => {
+                let reserve: ReservePayload<'_> = serde_json::from_slice(&event.payload)?;
+                order.reserve_seq = event.seq;
+                order.wallet = reserve.wallet.into_owned();
+                order.hold_nano = reserve.hold_nano;
+                order.state = Some(OrderState::Reserved);
+                order.counted = reserve.counted;
+            }
+            EventKind::Extend => {
+                let extended: ExtendPayload = serde_json::from_slice(&event.payload)?;
+                order.hold_nano = extended.hold_nano;
+                order.counted = extended.counted;
+            }
+            EventKind::Refund => {
+                let refund: Operated<Refund> = serde_json::from_slice(&event.payload)?;
+                order.refunded_nano = order.refunded_nano.saturating_add(refund.action.amount_nano);
+            }
+            EventKind::Finalize
+            | EventKind::LateSettle
+            | EventKind::Release
+            | EventKind::Expire
+            | EventKind::Recover
+            | EventKind::TrueUp => {
+                let settled: SettlePayload = serde_json::from_slice(&event.payload)?;
                 self.recompute(event.seq, &settled);
                 order.final_seq = Some(event.seq);
                 order.state = OrderState::ALL.into_iter().find(|state| state.name() == settled.state);
                 order.charge_nano = settled.charge_nano;
                 order.pass_nano = settled.pass_through_nano;
                 order.cost_nano = settled.cost_nano;
-            }),
-        };
-        if let Err(error) = read {
-            self.find(Check::R07, format!("entry {}: unreadable payload ({error})", event.seq));
+                order.used = settled.usage_source != UsageSource::None;
+            }
+            EventKind::WalletOpened
+            | EventKind::TopUp
+            | EventKind::AccountOpened
+            | EventKind::TermsSet
+            | EventKind::WalletFrozen
+            | EventKind::WalletThawed
+            | EventKind::Grant
+            | EventKind::GrantExpired
+            | EventKind::CashOut
+            | EventKind::CashOutPaid
+            | EventKind::CashOutFailed
+            | EventKind::Chargeback
+            | EventKind::Payout
+            | EventKind::Invoice
+            | EventKind::Adjust => self.find(Check::R07, format!("entry {} names an order and is none of an order's", event.seq)),
         }
-        self.orders.insert(id, order);
+        Ok(())
     }
 
     /// A posting whose entry does not exist.
@@ -292,7 +407,7 @@ impl Verifier {
         self.report.head = Some((block.n, block.hash));
     }
 
-    /// A stored wallet, after the whole journal and before the accounts. Frozen is not told by the journal yet.
+    /// A stored wallet with its grants, after the whole journal and before the accounts.
     pub fn wallet(&mut self, wallet: &Wallet) {
         let told = self.wallets.remove(&*wallet.name);
         let name = &*wallet.name;
@@ -301,10 +416,22 @@ impl Verifier {
             (wallet.held, AccountPath::Held(name)),
             (wallet.receivable, AccountPath::Receivable(name)),
         ];
-        let same = told == Some((wallet.kind, wallet.credit_limit.map(Money::as_nano)))
+        let grants_agree = |told: &ToldWallet| {
+            told.grants.len() == wallet.grants.len()
+                && wallet.grants.iter().all(|grant| {
+                    told.grants.contains(&(Arc::clone(&grant.name), grant.priority, grant.expires_at.map(Timestamp::millis)))
+                        && self.paths.get(&grant.account).is_some_and(|path| *path == AccountPath::Grant(name, &grant.name).to_string())
+                })
+        };
+        let agrees = |told: &ToldWallet| {
+            (told.kind, told.credit_limit_nano, told.frozen) == (wallet.kind, wallet.credit_limit.map(Money::as_nano), wallet.frozen)
+                && told.terms == wallet.terms
+                && grants_agree(told)
+        };
+        let same = told.as_ref().is_some_and(agrees)
             && own.iter().all(|(account, path)| self.paths.get(account).is_some_and(|opened| *opened == path.to_string()));
         if !same {
-            self.find(Check::R07, format!("wallet '{name}' is not stored as it was opened"));
+            self.find(Check::R07, format!("wallet '{name}' is not stored as its entries tell"));
         }
         self.wallet_names.insert(wallet.id, Arc::clone(&wallet.name));
     }
@@ -352,6 +479,7 @@ impl Verifier {
             && told.charge_nano == nano(order.charge)
             && told.pass_nano == nano(order.pass_through)
             && told.cost_nano == nano(order.cost)
+            && told.refunded_nano == order.refunded.as_nano()
             && self.wallet_names.get(&order.wallet_id).is_some_and(|name| **name == *told.wallet);
         if !same {
             self.find(Check::R07, format!("order {} is stored as {} but the journal tells otherwise", order.id, order.state.name()));
@@ -361,6 +489,10 @@ impl Verifier {
             let check = if order.state.is_open() { Check::R04 } else { Check::R05 };
             self.find(check, format!("order {}: {} nano are held, expected {expected}", order.id, told.still_held));
         }
+        if told.refunded_nano > told.charge_nano.unwrap_or(0) {
+            self.find(Check::R20, format!("order {}: refunds of {} nano are beyond its charge", order.id, told.refunded_nano));
+        }
+        self.count(order, &told);
         if order.state.is_open() && order.expires_at.0.saturating_add(Self::GRACE_MS) < now.0 {
             self.find(Check::R06, format!("order {} is open past its deadline {}", order.id, order.expires_at));
         }
@@ -368,6 +500,37 @@ impl Verifier {
             && i128::from(charge) != i128::from(pass) + i128::from(fee)
         {
             self.find(Check::R08, format!("order {}: charge {charge} is not pass-through {pass} + fee {fee}", order.id));
+        }
+    }
+
+    fn count(&mut self, order: &Order, told: &Told) {
+        for one in &told.counted {
+            let sums = self.windows.entry((one.budget, one.start_ms)).or_default();
+            let charge = told.charge_nano.unwrap_or(0) - told.refunded_nano;
+            let added = match (order.state.is_open(), told.used) {
+                (true, _) => [one.held, 0, 1, 0],
+                (false, true) => [0, charge, 0, 1],
+                (false, false) => [0; 4],
+            };
+            for (sum, more) in sums.iter_mut().zip(added) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+    }
+
+    /// A stored window of a budget, after the orders.
+    pub fn window(&mut self, budget: &Budget, start_ms: i64, used: Used) {
+        let [money_held, money_spent, orders_held, orders_spent] = self.windows.remove(&(budget.id, start_ms)).unwrap_or_default();
+        let (held, spent) = match budget.unit {
+            Unit::Money => (money_held, money_spent),
+            Unit::Requests => (orders_held, orders_spent),
+        };
+        if (held, spent) != (used.held, used.spent) {
+            let (name, start) = (&budget.name, Timestamp(start_ms));
+            self.find(
+                Check::R12,
+                format!("budget '{name}' from {start}: {} held, {} spent; its orders make {held} and {spent}", used.held, used.spent),
+            );
         }
     }
 

@@ -2,7 +2,11 @@
 
 use gotoai::base::{Money, OpId, OrderId, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
-use gotoai::domain::ledger::{Amounts, Attempt, AttemptOutcome, Command, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts};
+use gotoai::domain::identity::UserPath;
+use gotoai::domain::ledger::{
+    Action, Amounts, Attempt, AttemptOutcome, Command, OpenWallet, Operation, Rated, Reserve, Settle, TopUp, UsageSource, WalletKind,
+    settle_amounts,
+};
 
 /// The platform's share in all of these tests: 5.5 %.
 pub(crate) const FEE: Ratio = Ratio { num: 55, den: 1000 };
@@ -27,20 +31,16 @@ fn op(n: u8) -> OpId {
     OpId(id)
 }
 
+pub(crate) fn operate(n: u8, action: Action) -> Command {
+    Command::Operate(Box::new(Operation { op: op(n), actor: "test".into(), reference: "pi_1".into(), action }))
+}
+
 pub(crate) fn open(n: u8, wallet: &str, kind: WalletKind, limit_nano: Option<i64>) -> Command {
-    Command::OpenWallet { op: op(n), wallet: wallet.into(), kind, credit_limit: limit_nano.map(Money::nano), actor: "test".into() }
+    operate(n, Action::OpenWallet(OpenWallet { wallet: wallet.into(), kind, credit_limit_nano: limit_nano }))
 }
 
 pub(crate) fn top_up(n: u8, wallet: &str, amount_nano: i64, fee_nano: i64) -> Command {
-    Command::TopUp(TopUp {
-        op: op(n),
-        wallet: wallet.into(),
-        amount: Money::nano(amount_nano),
-        fee: Money::nano(fee_nano),
-        payment_provider: "stripe".into(),
-        reference: "pi_1".into(),
-        actor: "test".into(),
-    })
+    operate(n, Action::TopUp(TopUp { wallet: wallet.into(), amount_nano, fee_nano, payment_provider: "stripe".into() }))
 }
 
 pub(crate) fn reserving(n: u8, wallet: &str, hold_nano: Option<i64>) -> Reserve {
@@ -48,12 +48,14 @@ pub(crate) fn reserving(n: u8, wallet: &str, hold_nano: Option<i64>) -> Reserve 
         order: order(n),
         wallet: wallet.into(),
         key: None,
-        user_path: "/".into(),
+        user_path: UserPath::root(),
+        labels: Vec::new(),
         operation: "chat",
         model: "m".into(),
         endpoint: "acme/m".into(),
         provider: PROVIDER.into(),
         hold: hold_nano.map(Money::nano),
+        least: None,
         input_cost: Money::nano(40),
         stream: false,
         expires_at: FAR,
@@ -85,11 +87,13 @@ pub(crate) fn settling(n: u8, tokens: u64, usage_source: UsageSource) -> Settle 
         order: order(n),
         endpoint: Some("acme/m".into()),
         provider: Some(PROVIDER.into()),
-        price: Some(PinnedPrice::of(&sheet())),
+        rated: Some(Rated { price: PinnedPrice::of(&sheet()), fee: FEE, own_key: false }),
         usage,
         usage_source,
         amounts: Some(settle_amounts(&usage, &sheet(), FEE).unwrap()),
-        undelivered: false,
+        loss: Money::ZERO,
+        suspense: false,
+        builder: None,
         losses: Vec::new(),
         attempts: Vec::new(),
         provider_request_id: None,
@@ -106,7 +110,7 @@ pub(crate) fn release(n: u8) -> Command {
     let unused = Settle {
         endpoint: None,
         provider: None,
-        price: None,
+        rated: None,
         usage: Usage::default(),
         amounts: Some(Amounts::ZERO),
         finish: "rejected",
@@ -118,12 +122,12 @@ pub(crate) fn release(n: u8) -> Command {
 /// The provider may bill, the user got nothing.
 pub(crate) fn settle_undelivered(n: u8, tokens: u64) -> Command {
     let mut settle = settling(n, tokens, UsageSource::Estimated);
-    settle.undelivered = true;
+    settle.loss = settle.amounts.map_or(Money::ZERO, |amounts| amounts.cost);
     settle.amounts = settle.amounts.map(Amounts::without_charge);
     Command::Settle(Box::new(settle))
 }
 
 /// Used, and nobody knows at what price.
 pub(crate) fn settle_unpriced(n: u8, tokens: u64) -> Command {
-    Command::Settle(Box::new(Settle { amounts: None, price: None, ..settling(n, tokens, UsageSource::Provider) }))
+    Command::Settle(Box::new(Settle { amounts: None, rated: None, ..settling(n, tokens, UsageSource::Provider) }))
 }

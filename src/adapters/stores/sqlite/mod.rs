@@ -5,6 +5,7 @@ mod keys;
 mod ledger;
 mod model_lists;
 mod node;
+mod outbox;
 mod rows;
 mod writer;
 

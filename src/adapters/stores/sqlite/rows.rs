@@ -1,9 +1,14 @@
 //! Owns: rows to values and back, for every table of the ledger.
 
 use crate::base::{Money, OrderId, Timestamp};
-use crate::domain::ledger::{AccountId, Block, Event, EventKind, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind};
+use crate::domain::identity::{ModelPattern, UserPath};
+use crate::domain::ledger::{
+    AccountId, Block, Event, EventKind, Grant, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind, WindowId,
+};
+use crate::domain::risk::{Budget, Limit, Scope, Unit, Used};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
+use std::sync::Arc;
 
 /// A stored number that no value of its type has: the file is damaged or newer than this program.
 fn unknown(column: usize, what: &str, value: i64) -> rusqlite::Error {
@@ -14,8 +19,25 @@ fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Money>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Money::nano))
 }
 
+/// A JSON list; NULL is an empty one.
+fn list<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<T>> {
+    let Some(text) = row
+        .get_ref(column)?
+        .as_str_or_null()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))?
+    else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_str(text).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
+}
+
+/// NULL where there is nothing: most orders have one source and no budget.
+fn listed<T: serde::Serialize>(items: &[T]) -> Option<String> {
+    (!items.is_empty()).then(|| serde_json::to_string(items).unwrap_or_default())
+}
+
 pub(super) const ORDER_COLUMNS: &str = "id, wallet_id, state, hold, hold_source, charge, pass_through, fee, cost, overrun, provider, \
-     input_cost, node, epoch, reserve_seq, final_seq, created_at, expires_at, finished_at";
+     input_cost, node, epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded";
 
 pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
     let (state, source): (i64, i64) = (row.get(2)?, row.get(4)?);
@@ -27,8 +49,16 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
         hold_source: match source {
             0 => HoldSource::Cash,
             1 => HoldSource::Receivable,
+            2 => HoldSource::Parts,
             other => return Err(unknown(4, "hold source", other)),
         },
+        parts: list(row, 19)?,
+        counted: list(row, 20)?,
+        builder: row
+            .get::<_, Option<String>>(21)?
+            .map(|name| Ok::<_, rusqlite::Error>((name.into(), Money::nano(row.get(22)?))))
+            .transpose()?,
+        refunded: Money::nano(row.get(23)?),
         charge: money(row, 5)?,
         pass_through: money(row, 6)?,
         fee: money(row, 7)?,
@@ -49,8 +79,8 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
 /// Statements are looked up once a batch, not once a row: a look-up costs a good part of an insert.
 pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Result<()> {
     let mut statement = c.prepare_cached(
-        "INSERT INTO orders(id, wallet_id, state, hold, hold_source, provider, input_cost, node, epoch, reserve_seq, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO orders(id, wallet_id, state, hold, hold_source, provider, input_cost, node, epoch, reserve_seq, created_at, expires_at, \
+         parts, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     for order in orders {
         statement.execute((
@@ -66,6 +96,8 @@ pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Resul
             order.reserve_seq,
             order.created_at.0,
             order.expires_at.0,
+            listed(&order.parts),
+            listed(&order.counted),
         ))?;
     }
     Ok(())
@@ -73,8 +105,8 @@ pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Resul
 
 pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
     let mut statement = c.prepare_cached(
-        "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9 \
-         WHERE id = ?1 AND (state = 0 OR (state = 3 AND ?2 IN (4, 7)) OR (state = 5 AND ?2 = 1))",
+        "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9, \
+         parts = ?10, builder = ?11, builder_fee = ?12 WHERE id = ?1 AND (state = 0 OR (state = 3 AND (?2 = 4 OR ?2 = 7)))",
     )?;
     for order in orders {
         let changed = statement.execute((
@@ -87,10 +119,54 @@ pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a
             order.overrun.as_nano(),
             order.final_seq,
             order.finished_at.map(Timestamp::millis),
+            listed(&order.parts),
+            order.builder.as_ref().map(|(name, _)| &**name),
+            order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
         ))?;
-        if changed != 1 {
-            return Err(rusqlite::Error::StatementChangedRows(changed));
-        }
+        one(changed)?;
+    }
+    Ok(())
+}
+
+fn one(changed: usize) -> rusqlite::Result<()> {
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+}
+
+/// Open orders whose hold has grown.
+pub(super) fn extend_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
+    for order in orders {
+        let changed = c
+            .prepare_cached("UPDATE orders SET hold = ?2, hold_source = ?3, parts = ?4, counted = ?5 WHERE id = ?1 AND state = 0")?
+            .execute((order.id.0, order.hold.as_nano(), order.hold_source as i64, listed(&order.parts), listed(&order.counted)))?;
+        one(changed)?;
+    }
+    Ok(())
+}
+
+/// Settled orders that a refund or a true-up has changed.
+pub(super) fn correct_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
+    for order in orders {
+        let changed = c
+            .prepare_cached(
+                "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, \
+                 parts = ?9, builder = ?10, builder_fee = ?11, refunded = ?12 \
+                 WHERE id = ?1 AND (state = ?2 OR ((state = 5 OR state = 7) AND ?2 = 1)) AND state <> 0",
+            )?
+            .execute((
+                order.id.0,
+                order.state as i64,
+                order.charge.map(Money::as_nano),
+                order.pass_through.map(Money::as_nano),
+                order.fee.map(Money::as_nano),
+                order.cost.map(Money::as_nano),
+                order.overrun.as_nano(),
+                order.final_seq,
+                listed(&order.parts),
+                order.builder.as_ref().map(|(name, _)| &**name),
+                order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
+                order.refunded.as_nano(),
+            ))?;
+        one(changed)?;
     }
     Ok(())
 }
@@ -137,10 +213,15 @@ pub(super) fn posting(row: &Row<'_>) -> rusqlite::Result<(i64, Posting)> {
     Ok((id / 16, Posting { debit: row.get(1)?, credit: row.get(2)?, amount_nano: row.get(3)?, code }))
 }
 
-pub(super) const WALLET_COLUMNS: &str = "id, name, kind, credit_limit, frozen, cash, held, receivable";
+pub(super) const WALLET_COLUMNS: &str = "id, name, kind, credit_limit, frozen, cash, held, receivable, terms";
 
+/// A wallet without its grants.
 pub(super) fn wallet(row: &Row<'_>) -> rusqlite::Result<Wallet> {
+    let terms = row.get_ref(8)?.as_str()?;
+    let unreadable = |error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(8, Type::Text, error.into());
     Ok(Wallet {
+        terms: if terms == "{}" { Arc::default() } else { serde_json::from_str(terms).map_err(unreadable)? },
+        grants: Vec::new(),
         id: row.get(0)?,
         name: row.get::<_, String>(1)?.into(),
         kind: if row.get::<_, String>(2)? == "prepaid" { WalletKind::Prepaid } else { WalletKind::Postpaid },
@@ -153,11 +234,88 @@ pub(super) fn wallet(row: &Row<'_>) -> rusqlite::Result<Wallet> {
 }
 
 pub(super) fn wallet_by_name(c: &Connection, name: &str) -> rusqlite::Result<Option<Wallet>> {
-    c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE name = ?1"))?.query_row([name], wallet).optional()
+    let found = c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE name = ?1"))?.query_row([name], wallet).optional()?;
+    found.map(|wallet| with_grants(c, wallet)).transpose()
 }
 
 pub(super) fn wallet_by_id(c: &Connection, id: i64) -> rusqlite::Result<Option<Wallet>> {
-    c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE id = ?1"))?.query_row([id], wallet).optional()
+    let found = c.prepare_cached(&format!("SELECT {WALLET_COLUMNS} FROM wallets WHERE id = ?1"))?.query_row([id], wallet).optional()?;
+    found.map(|wallet| with_grants(c, wallet)).transpose()
+}
+
+pub(super) fn with_grants(c: &Connection, mut wallet: Wallet) -> rusqlite::Result<Wallet> {
+    let mut statement = c.prepare_cached("SELECT name, account, priority, expires_at FROM grants WHERE wallet_id = ?1")?;
+    let grants = statement.query_map([wallet.id], |row| {
+        Ok(Grant {
+            name: row.get::<_, String>(0)?.into(),
+            account: row.get(1)?,
+            priority: row.get(2)?,
+            expires_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        })
+    })?;
+    for grant in grants {
+        wallet.place(grant?);
+    }
+    Ok(wallet)
+}
+
+/// A wallet whose terms, freeze or grants have changed.
+pub(super) fn update_wallet(c: &Connection, wallet: &Wallet) -> rusqlite::Result<()> {
+    let terms = serde_json::to_string(&*wallet.terms).unwrap_or_default();
+    c.prepare_cached("UPDATE wallets SET credit_limit = ?2, frozen = ?3, terms = ?4 WHERE id = ?1")?.execute((
+        wallet.id,
+        wallet.credit_limit.map(Money::as_nano),
+        wallet.frozen,
+        terms,
+    ))?;
+    for grant in &wallet.grants {
+        c.prepare_cached(
+            "INSERT INTO grants(wallet_id, name, account, priority, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT(wallet_id, name) DO UPDATE SET priority = excluded.priority, expires_at = excluded.expires_at",
+        )?
+        .execute((wallet.id, &*grant.name, grant.account, grant.priority, grant.expires_at.map(Timestamp::millis)))?;
+    }
+    Ok(())
+}
+
+pub(super) const BUDGET_COLUMNS: &str = "id, name, key_id, user_path, wallet, model, label, period, unit, cap, hard_status, alert_percent";
+
+pub(super) fn budget(row: &Row<'_>) -> rusqlite::Result<Budget> {
+    let wrong = |column: usize, why: String| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into());
+    let user_path: Option<String> = row.get(3)?;
+    Ok(Budget {
+        id: row.get(0)?,
+        name: row.get::<_, String>(1)?.into(),
+        scope: Scope {
+            key: row.get(2)?,
+            user_path: user_path.map(|path| UserPath::parse(&path)).transpose().map_err(|error| wrong(3, error.message))?,
+            wallet: row.get(4)?,
+            model: row.get::<_, Option<String>>(5)?.map(ModelPattern::new),
+            label: row.get(6)?,
+        },
+        period: serde_json::from_str(row.get_ref(7)?.as_str()?).map_err(|error| wrong(7, error.to_string()))?,
+        unit: if row.get_ref(8)?.as_str()? == "requests" { Unit::Requests } else { Unit::Money },
+        cap: row.get(9)?,
+        limit: row.get::<_, Option<u16>>(10)?.map_or(Limit::Soft, |status| Limit::Hard { status }),
+        alert_percent: row.get(11)?,
+    })
+}
+
+/// What a window of a budget has used; nothing if there is no row.
+pub(super) fn window(c: &Connection, (budget, start): WindowId) -> rusqlite::Result<Used> {
+    c.prepare_cached("SELECT held, spent, alerted FROM budget_windows WHERE budget_id = ?1 AND start = ?2")?
+        .query_row((budget, start), |row| Ok(Used { held: row.get(0)?, spent: row.get(1)?, alerted: row.get(2)? }))
+        .optional()
+        .map(Option::unwrap_or_default)
+}
+
+pub(super) fn write_window(c: &Connection, (budget, start): WindowId, used: Used) -> rusqlite::Result<()> {
+    c.prepare_cached(
+        "INSERT INTO budget_windows(budget_id, start, held, spent, alerted) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT(budget_id, start) DO UPDATE SET held = excluded.held, spent = excluded.spent, alerted = excluded.alerted",
+    )?
+    .execute((budget, start, used.held, used.spent, used.alerted))
+    .map(drop)
 }
 
 pub(super) fn insert_wallet(c: &Connection, wallet: &Wallet) -> rusqlite::Result<()> {

@@ -3,14 +3,15 @@
 //! Refuses to know: what the commands mean (`decide`).
 
 use super::connection::from_sqlite;
-use super::rows;
+use super::{outbox, rows};
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, Balance, Block, Command, Durability, Event, Hash, Needs, OpRecord, Reply, State, Wallet, Writes, decide,
+    Account, AccountPath, Balance, Block, Command, Durability, Event, Hash, Needs, OpRecord, Order, Reply, State, Wallet, Writes, decide,
 };
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -328,14 +329,20 @@ impl Writer {
         let mut replies = Vec::with_capacity(commands.len());
         for command in commands {
             self.fetch(&Needs::of(command))?;
+            for window in self.state.windows_of(command, now) {
+                if let Entry::Vacant(entry) = self.state.windows.entry(window) {
+                    entry.insert(rows::window(&self.connection, window)?);
+                }
+            }
             replies.push(match command {
                 Command::Reserve(reserve) => self.reserve(reserve.order, command, now, &mut writes, exact)?,
-                Command::OpenWallet { .. }
-                | Command::TopUp(_)
+                Command::Operate(_)
+                | Command::Extend { .. }
                 | Command::Dispatch { .. }
                 | Command::Settle(_)
                 | Command::Expire { .. }
-                | Command::Recover { .. } => decide(&mut self.state, command, now, &mut writes),
+                | Command::Recover { .. }
+                | Command::ExpireGrant { .. } => decide(&mut self.state, command, now, &mut writes),
             });
         }
         let head = self.write(&writes, now)?;
@@ -359,11 +366,12 @@ impl Writer {
     /// Wallets stay in memory, orders only while they are open.
     fn forget(&mut self, writes: &Writes) {
         const MAX_WALLETS: usize = 200_000;
-        for id in writes.orders_changed.iter().copied().chain(std::mem::take(&mut self.closed)) {
+        const MAX_WINDOWS: usize = 100_000;
+        for id in writes.orders_changed.iter().chain(&writes.orders_corrected).copied().chain(std::mem::take(&mut self.closed)) {
             self.state.orders.remove(&id);
         }
         self.state.ops.clear();
-        if self.state.wallets.len() > MAX_WALLETS {
+        if self.state.wallets.len() > MAX_WALLETS || self.state.windows.len() > MAX_WINDOWS {
             self.data_version = -1;
         }
     }
@@ -388,6 +396,10 @@ impl Writer {
             state.accounts.insert(row.get::<_, String>(1)?.into(), id);
             state.balances.insert(id, (Balance { debits: row.get(2)?, credits: row.get(3)? }, row.get(4)?));
         }
+        state.budgets = c
+            .prepare_cached(&format!("SELECT {} FROM budgets WHERE removed_at IS NULL ORDER BY id", rows::BUDGET_COLUMNS))?
+            .query_map([], rows::budget)?
+            .collect::<rusqlite::Result<_>>()?;
         self.head = c
             .prepare_cached("SELECT n, hash FROM blocks ORDER BY n DESC LIMIT 1")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -400,11 +412,12 @@ impl Writer {
     /// Brings what a command touches into the state.
     fn fetch(&mut self, needs: &Needs) -> rusqlite::Result<()> {
         let c = &self.connection;
-        if let Some(name) = &needs.wallet
-            && !self.state.wallets.contains_key(name)
-            && let Some(wallet) = rows::wallet_by_name(c, name)?
-        {
-            hold_wallet(c, &mut self.state, wallet)?;
+        for name in &needs.wallets {
+            if !self.state.wallets.contains_key(name)
+                && let Some(wallet) = rows::wallet_by_name(c, name)?
+            {
+                hold_wallet(c, &mut self.state, wallet)?;
+            }
         }
         if let Some(id) = needs.order
             && !self.state.orders.contains_key(&id)
@@ -439,6 +452,9 @@ impl Writer {
         for wallet in &writes.wallets {
             rows::insert_wallet(c, wallet)?;
         }
+        for wallet in writes.wallets_changed.iter().filter_map(|name| self.state.wallets.get(name)) {
+            rows::update_wallet(c, wallet)?;
+        }
         for price in &writes.prices {
             c.prepare_cached("INSERT OR IGNORE INTO price_sheets(hash, sheet) VALUES (?1, ?2)")?.execute((price.hash, &*price.json))?;
         }
@@ -450,9 +466,20 @@ impl Writer {
             c.prepare_cached("UPDATE orders SET attempts = json_insert(coalesce(attempts, '[]'), '$[#]', json(?2)) WHERE id = ?1")?
                 .execute((id.0, attempt))?;
         }
+        let stored = |ids: &BTreeSet<OrderId>| -> Vec<&Order> { ids.iter().filter_map(|id| self.state.orders.get(id)).collect() };
+        // One that grew and ended in the same batch is written as ended.
+        let grown = stored(&writes.orders_extended);
+        rows::extend_orders(c, grown.into_iter())?;
         rows::update_orders(c, writes.orders_changed.iter().filter_map(|id| self.state.orders.get(id)))?;
+        rows::correct_orders(c, stored(&writes.orders_corrected).into_iter())?;
+        for window in &writes.windows {
+            rows::write_window(c, *window, self.state.windows.get(window).copied().unwrap_or_default())?;
+        }
+        for alert in &writes.alerts {
+            outbox::put_alert(c, alert, now)?;
+        }
         for record in &writes.ops {
-            let refusal = record.refusal.map(crate::domain::ledger::Refusal::code);
+            let refusal = record.refusal.as_ref().map(crate::domain::ledger::Refusal::code);
             c.prepare_cached("INSERT OR IGNORE INTO ops(id, fingerprint, refusal, seq, ts) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
                 record.id.0,
                 record.fingerprint,
@@ -481,7 +508,17 @@ fn is_of_command(error: &rusqlite::Error) -> bool {
 
 /// Puts a wallet and its three accounts into the state.
 fn hold_wallet(c: &Connection, state: &mut State, wallet: Wallet) -> rusqlite::Result<()> {
-    for account in [wallet.cash, wallet.held, wallet.receivable] {
+    // Opened when first needed, so it is no column of the wallet.
+    let cash_out = AccountPath::CashOut(&wallet.name).to_string();
+    let opened: Option<i64> =
+        c.prepare_cached("SELECT id FROM accounts WHERE path = ?1")?.query_row([&cash_out], |row| row.get(0)).optional()?;
+    state.accounts.extend(opened.map(|id| (cash_out.into_boxed_str(), id)));
+    for grant in &wallet.grants {
+        state.accounts.insert(AccountPath::Grant(&wallet.name, &grant.name).to_string().into_boxed_str(), grant.account);
+    }
+    let own =
+        [wallet.cash, wallet.held, wallet.receivable].into_iter().chain(opened).chain(wallet.grants.iter().map(|grant| grant.account));
+    for account in own {
         if let Some((debits, credits, guard)) = rows::balance(c, account)? {
             state.balances.insert(account, (Balance { debits, credits }, guard));
         }

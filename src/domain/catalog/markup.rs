@@ -1,0 +1,6 @@
+//! Owns: temporary.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkupRule {}

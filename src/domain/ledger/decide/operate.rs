@@ -1,0 +1,257 @@
+//! Owns: what people and payment providers do to wallets and to the platform's own accounts, once per business fact.
+//! Refuses to know: orders (`order`, `correct`).
+
+use super::funds::debt;
+use super::{Decided, Desk, posting};
+use crate::base::{Money, Timestamp};
+use crate::domain::ledger::account::AccountPath;
+use crate::domain::ledger::chain::Hash;
+use crate::domain::ledger::command::{Refusal, Reply};
+use crate::domain::ledger::event::{Event, EventKind, GrantEndPayload};
+use crate::domain::ledger::operation::{Action, Adjust, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp};
+use crate::domain::ledger::posting::{Posting, PostingCode};
+use crate::domain::ledger::state::{Grant, OpRecord, Wallet};
+use std::sync::Arc;
+
+impl Desk<'_> {
+    /// A repetition answers as before; the same id with other content is a conflict.
+    fn repeated(&self, operation: &Operation, fingerprint: Hash) -> Option<Decided> {
+        let record = self.state.ops.get(&operation.op)?;
+        Some(match &record.refusal {
+            _ if record.fingerprint != fingerprint => Err(Refusal::Conflict),
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(Reply::Done { seq: record.seq, duplicate: true }),
+        })
+    }
+
+    pub(super) fn operate(&mut self, operation: &Operation) -> Decided {
+        let fingerprint = operation.fingerprint();
+        if let Some(answer) = self.repeated(operation, fingerprint) {
+            return answer;
+        }
+        let seq = match &operation.action {
+            Action::OpenWallet(open) => self.open_wallet(operation, open),
+            Action::SetTerms(set) => self.set_terms(operation, set),
+            Action::Freeze(named) => self.freeze(operation, &named.wallet, true),
+            Action::Thaw(named) => self.freeze(operation, &named.wallet, false),
+            Action::TopUp(top_up) => self.top_up(operation, top_up),
+            Action::Grant(grant) => self.grant(operation, grant),
+            Action::Refund(refund) => self.refund(operation, refund),
+            Action::TrueUp(true_up) => self.true_up(operation, true_up),
+            Action::CashOut(payment) => self.cash_out(operation, payment),
+            Action::CashOutPaid(payment) => self.end_cash_out(operation, payment, true),
+            Action::CashOutFailed(payment) => self.end_cash_out(operation, payment, false),
+            Action::Chargeback(payment) => self.chargeback(operation, payment),
+            Action::Payout(payout) => self.payout(operation, payout),
+            Action::Invoice(invoice) => self.invoice(operation, invoice),
+            Action::Adjust(adjust) => self.adjust(operation, adjust),
+        }?;
+        let record = OpRecord { id: operation.op, fingerprint, refusal: None, seq };
+        self.writes.ops.push(record.clone());
+        self.state.ops.insert(operation.op, record);
+        Ok(Reply::Done { seq, duplicate: false })
+    }
+
+    pub(super) fn entry(&self, operation: &Operation, postings: Vec<Posting>) -> Event {
+        Event {
+            seq: self.state.last_seq + 1,
+            kind: operation.action.kind(),
+            order: None,
+            op: Some(operation.op),
+            ts: self.now,
+            payload: operation.payload(),
+            postings,
+        }
+    }
+
+    fn post(&mut self, operation: &Operation, postings: Vec<Posting>) -> Result<i64, Refusal> {
+        let entry = self.entry(operation, postings);
+        self.append(entry)
+    }
+
+    fn wallet(&self, name: &Arc<str>) -> Result<Wallet, Refusal> {
+        self.state.wallets.get(name).cloned().ok_or(Refusal::UnknownWallet)
+    }
+
+    fn keep_wallet(&mut self, wallet: Wallet) {
+        self.writes.wallets_changed.insert(Arc::clone(&wallet.name));
+        self.state.insert_wallet(wallet);
+    }
+
+    fn open_wallet(&mut self, operation: &Operation, open: &OpenWallet) -> Result<i64, Refusal> {
+        if self.state.wallets.contains_key(&open.wallet) {
+            return Err(Refusal::Conflict);
+        }
+        let seq = self.post(operation, Vec::new())?;
+        let name = Arc::clone(&open.wallet);
+        let wallet = Wallet {
+            id: self.state.next_wallet,
+            kind: open.kind,
+            credit_limit: open.credit_limit_nano.map(Money::nano),
+            frozen: false,
+            terms: Arc::default(),
+            cash: self.account(AccountPath::Cash(&name)),
+            held: self.account(AccountPath::Held(&name)),
+            receivable: self.account(AccountPath::Receivable(&name)),
+            grants: Vec::new(),
+            name,
+        };
+        self.state.next_wallet += 1;
+        self.state.insert_wallet(wallet.clone());
+        self.writes.wallets.push(wallet);
+        Ok(seq)
+    }
+
+    fn set_terms(&mut self, operation: &Operation, set: &SetTerms) -> Result<i64, Refusal> {
+        let mut wallet = self.wallet(&set.wallet)?;
+        let seq = self.post(operation, Vec::new())?;
+        wallet.credit_limit = set.credit_limit_nano.map(Money::nano);
+        wallet.terms = Arc::clone(&set.terms);
+        self.keep_wallet(wallet);
+        Ok(seq)
+    }
+
+    fn freeze(&mut self, operation: &Operation, name: &Arc<str>, frozen: bool) -> Result<i64, Refusal> {
+        let mut wallet = self.wallet(name)?;
+        let seq = self.post(operation, Vec::new())?;
+        wallet.frozen = frozen;
+        self.keep_wallet(wallet);
+        Ok(seq)
+    }
+
+    fn top_up(&mut self, operation: &Operation, top_up: &TopUp) -> Result<i64, Refusal> {
+        let wallet = self.wallet(&top_up.wallet)?;
+        let (amount_nano, fee_nano) = (top_up.amount_nano, top_up.fee_nano);
+        if amount_nano <= 0 || fee_nano < 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let clearing = self.account(AccountPath::PaymentClearing(&top_up.payment_provider));
+        let mut postings = Vec::with_capacity(3);
+        postings.extend(posting(clearing, wallet.cash, amount_nano, PostingCode::TopUp));
+        if fee_nano > 0 {
+            let fees = self.account(AccountPath::PaymentFee);
+            postings.extend(posting(fees, clearing, fee_nano, PostingCode::PaymentFee));
+        }
+        // From all the cash there is: an earlier release may have brought some back.
+        let cash = self.state.balance(wallet.cash).credit_balance().saturating_add(amount_nano);
+        let repaid = debt(self.state, &wallet).min(cash);
+        postings.extend(posting(wallet.cash, wallet.receivable, repaid, PostingCode::RepayDebt));
+        self.post(operation, postings)
+    }
+
+    fn grant(&mut self, operation: &Operation, grant: &GrantMoney) -> Result<i64, Refusal> {
+        let mut wallet = self.wallet(&grant.wallet)?;
+        if grant.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let (promo, account) = (self.account(AccountPath::Promo), self.account(AccountPath::Grant(&grant.wallet, &grant.grant)));
+        let given = posting(promo, account, grant.amount_nano, PostingCode::Grant);
+        let seq = self.post(operation, given.into_iter().collect())?;
+        wallet.place(Grant {
+            name: Arc::clone(&grant.grant),
+            account,
+            priority: grant.priority,
+            expires_at: grant.expires_at_ms.map(Timestamp),
+        });
+        self.keep_wallet(wallet);
+        Ok(seq)
+    }
+
+    /// What is left of a grant whose day has come. Money that open orders hold comes back to it and expires with the next call.
+    pub(super) fn expire_grant(&mut self, name: &Arc<str>, grant: &Arc<str>) -> Decided {
+        let wallet = self.wallet(name)?;
+        let grant = wallet.grants.iter().find(|known| known.name == *grant).ok_or(Refusal::UnknownGrant)?;
+        let left = self.state.balance(grant.account).credit_balance();
+        if left == 0 || grant.expires_at.is_none_or(|at| at > self.now) {
+            return Ok(Reply::Done { seq: self.state.last_seq, duplicate: true });
+        }
+        let promo = self.account(AccountPath::Promo);
+        let payload = GrantEndPayload { wallet: Arc::clone(name), grant: Arc::clone(&grant.name), amount_nano: left };
+        let gone = posting(grant.account, promo, left, PostingCode::GrantExpired);
+        let event = self.event(EventKind::GrantExpired, &payload, gone.into_iter().collect());
+        let seq = self.append(event)?;
+        Ok(Reply::Done { seq, duplicate: false })
+    }
+
+    /// Cash leaves the wallet at once; it reaches the payment provider's account when the provider says that it was paid.
+    fn cash_out(&mut self, operation: &Operation, payment: &Payment) -> Result<i64, Refusal> {
+        let wallet = self.wallet(&payment.wallet)?;
+        let left = self.state.balance(wallet.cash).credit_balance();
+        if payment.amount_nano <= 0 || payment.amount_nano > left {
+            return Err(Refusal::Exceeds { left: Money::nano(left) });
+        }
+        let leaving = self.account(AccountPath::CashOut(&payment.wallet));
+        self.post(operation, posting(wallet.cash, leaving, payment.amount_nano, PostingCode::CashOut).into_iter().collect())
+    }
+
+    fn end_cash_out(&mut self, operation: &Operation, payment: &Payment, paid: bool) -> Result<i64, Refusal> {
+        let wallet = self.wallet(&payment.wallet)?;
+        let leaving = self.account(AccountPath::CashOut(&payment.wallet));
+        let left = self.state.balance(leaving).credit_balance();
+        if payment.amount_nano <= 0 || payment.amount_nano > left {
+            return Err(Refusal::Exceeds { left: Money::nano(left) });
+        }
+        let to = if paid { self.account(AccountPath::PaymentClearing(&payment.payment_provider)) } else { wallet.cash };
+        self.post(operation, posting(leaving, to, payment.amount_nano, PostingCode::CashOut).into_iter().collect())
+    }
+
+    /// The payer took the money back: from cash, the rest is owed; the wallet is frozen until someone has looked at it.
+    fn chargeback(&mut self, operation: &Operation, payment: &Payment) -> Result<i64, Refusal> {
+        let mut wallet = self.wallet(&payment.wallet)?;
+        if payment.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let clearing = self.account(AccountPath::PaymentClearing(&payment.payment_provider));
+        let from_cash = self.state.balance(wallet.cash).credit_balance().clamp(0, payment.amount_nano);
+        let taken = [(wallet.cash, from_cash), (wallet.receivable, payment.amount_nano - from_cash)];
+        let postings = taken.into_iter().filter_map(|(from, amount)| posting(from, clearing, amount, PostingCode::Chargeback));
+        let seq = self.post(operation, postings.collect())?;
+        wallet.frozen = true;
+        self.keep_wallet(wallet);
+        Ok(seq)
+    }
+
+    fn payout(&mut self, operation: &Operation, payout: &Payout) -> Result<i64, Refusal> {
+        if payout.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let (bank, clearing) = (self.account(AccountPath::Bank), self.account(AccountPath::PaymentClearing(&payout.payment_provider)));
+        self.post(operation, posting(bank, clearing, payout.amount_nano, PostingCode::Payout).into_iter().collect())
+    }
+
+    /// What was accrued is settled by what was paid; the difference is variance, either way.
+    fn invoice(&mut self, operation: &Operation, invoice: &Invoice) -> Result<i64, Refusal> {
+        if invoice.accrued_nano < 0 || invoice.paid_nano < 0 || invoice.accrued_nano + invoice.paid_nano == 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let (payable, bank) = (self.account(AccountPath::Payable(&invoice.provider)), self.account(AccountPath::Bank));
+        let mut postings = Vec::with_capacity(2);
+        let difference = invoice.accrued_nano - invoice.paid_nano;
+        if difference != 0 {
+            let variance = self.account(AccountPath::ProviderVariance);
+            postings.extend(posting(payable, variance, difference, PostingCode::Variance));
+            postings.extend(posting(variance, payable, -difference, PostingCode::Variance));
+        }
+        postings.extend(posting(payable, bank, invoice.paid_nano, PostingCode::Invoice));
+        self.post(operation, postings)
+    }
+
+    /// A compensating entry. Held accounts are the sum of their orders, so no correction may touch them.
+    fn adjust(&mut self, operation: &Operation, adjust: &Adjust) -> Result<i64, Refusal> {
+        let account = |desk: &mut Self, path: &str| match AccountPath::parse(path).ok_or(Refusal::BadAccount)? {
+            AccountPath::Held(_) => Err(Refusal::BadAccount),
+            AccountPath::Cash(_) | AccountPath::Receivable(_) | AccountPath::Grant(..) | AccountPath::CashOut(_) => {
+                desk.state.accounts.get(path).copied().or_else(|| desk.state.wallet_account(path)).ok_or(Refusal::BadAccount)
+            }
+            other => Ok(desk.account(other)),
+        };
+        let (debit, credit) = (account(self, &adjust.debit)?, account(self, &adjust.credit)?);
+        if debit == credit {
+            return Err(Refusal::BadAccount);
+        }
+        if adjust.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        self.post(operation, posting(debit, credit, adjust.amount_nano, PostingCode::Adjust).into_iter().collect())
+    }
+}

@@ -1,0 +1,400 @@
+//! Owns: a call's life in the ledger: reserve, extend, dispatch, settle, expire, recover.
+//! Refuses to know: how a call ended and what it cost (pipeline); it books what it is told.
+
+use super::funds::{Funding, fund, parts_of, split_charge, take_back};
+use super::{Decided, Desk, posting};
+use crate::base::{Money, OpId, OrderId};
+use crate::domain::ledger::account::AccountPath;
+use crate::domain::ledger::chain::hex;
+use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Settle};
+use crate::domain::ledger::event::{BuilderShare, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
+use crate::domain::ledger::order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
+use crate::domain::ledger::posting::{Posting, PostingCode};
+use crate::domain::ledger::settle::{Amounts, Rated};
+use crate::domain::ledger::state::{OpRecord, Wallet, WindowId};
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// An entry has at most so many postings.
+pub(super) const MAX_POSTINGS: usize = 16;
+
+pub(super) fn settled(order: &Order, duplicate: bool) -> Reply {
+    Reply::Settled { state: order.state, charge: order.charge, duplicate }
+}
+
+/// What a charge consists of.
+#[derive(Clone, Copy)]
+pub(super) struct Charge<'a> {
+    pub(super) pass_nano: i64,
+    pub(super) fee_nano: i64,
+    /// Part of the fee.
+    pub(super) builder: Option<(&'a Arc<str>, i64)>,
+}
+
+/// What was really taken of it.
+pub(super) struct Charged {
+    pub(super) postings: Vec<Posting>,
+    pub(super) charge_nano: i64,
+    pub(super) pass_nano: i64,
+    pub(super) builder_nano: i64,
+    pub(super) overrun: i64,
+    pub(super) absorbed: i64,
+    /// What was taken beyond the hold, and from where.
+    pub(super) beyond: Vec<Part>,
+}
+
+impl Desk<'_> {
+    pub(super) fn reserve(&mut self, reserve: &Reserve) -> Decided {
+        if let Some(order) = self.state.orders.get(&reserve.order) {
+            return Ok(Reply::Held { hold: order.hold });
+        }
+        let wallet = self.state.wallets.get(&reserve.wallet).cloned().ok_or(Refusal::UnknownWallet)?;
+        match self.admit(reserve, &wallet) {
+            Ok((hold, parts, windows)) => self.open_order(reserve, &wallet, hold, parts, &windows),
+            Err(refusal) => {
+                let record = OpRecord { id: OpId(reserve.order.0), fingerprint: [0; 32], refusal: Some(refusal.clone()), seq: 0 };
+                self.writes.ops.push(record);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Wallet and budgets together, all or nothing.
+    fn admit(&mut self, reserve: &Reserve, wallet: &Wallet) -> Result<(Money, Funding, Vec<WindowId>), Refusal> {
+        let asked = reserve.hold.unwrap_or(Money::ZERO);
+        let least = reserve.least.unwrap_or(asked).min(asked);
+        // The wallet first: what it refuses is no budget's affair.
+        let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least))?;
+        let (allowed, windows) = self.admit_to_budgets(reserve, asked, least)?;
+        let funding = if allowed < funding.hold { fund(self.state, wallet, self.now, Some(allowed), Some(least))? } else { funding };
+        Ok((funding.hold, funding, windows))
+    }
+
+    fn open_order(&mut self, reserve: &Reserve, wallet: &Wallet, hold: Money, funding: Funding, windows: &[WindowId]) -> Decided {
+        let postings = funding.postings(wallet);
+        if postings.len() > MAX_POSTINGS {
+            return Err(Refusal::TooLarge);
+        }
+        let counted = self.count_in_budgets(windows, hold);
+        let payload = ReservePayload {
+            wallet: (&*reserve.wallet).into(),
+            key: reserve.key.map(|key| key.to_string()),
+            user_path: reserve.user_path.as_str().into(),
+            labels: reserve.labels.iter().map(|label| (&**label).into()).collect(),
+            operation: reserve.operation.into(),
+            model: (&*reserve.model).into(),
+            endpoint: (&*reserve.endpoint).into(),
+            provider: (&*reserve.provider).into(),
+            hold_nano: hold.as_nano(),
+            asked_nano: reserve.hold.filter(|asked| *asked != hold).map(Money::as_nano),
+            counted: counted.clone(),
+            input_cost_nano: reserve.input_cost.as_nano(),
+            priced: reserve.hold.is_some(),
+            stream: reserve.stream,
+            expires_at_ms: reserve.expires_at.0,
+            node: reserve.node,
+            epoch: reserve.epoch,
+        };
+        let mut reserved = self.event(EventKind::Reserve, &payload, postings);
+        reserved.order = Some(reserve.order);
+        let seq = self.append(reserved)?;
+        let (hold_source, parts) = funding.source(wallet);
+        let order = Order {
+            id: reserve.order,
+            wallet_id: wallet.id,
+            state: OrderState::Reserved,
+            hold,
+            hold_source,
+            parts,
+            counted,
+            charge: None,
+            pass_through: None,
+            fee: None,
+            cost: None,
+            overrun: Money::ZERO,
+            builder: None,
+            refunded: Money::ZERO,
+            provider: (&*reserve.provider).into(),
+            input_cost: reserve.input_cost,
+            node: reserve.node,
+            epoch: reserve.epoch,
+            reserve_seq: seq,
+            final_seq: None,
+            created_at: self.now,
+            expires_at: reserve.expires_at,
+            finished_at: None,
+        };
+        self.writes.orders_new.push(order.clone());
+        self.state.orders.insert(reserve.order, order);
+        Ok(Reply::Held { hold })
+    }
+
+    /// A hold that grows: as much of `by` as wallet and budgets afford, at least one nano-unit.
+    pub(super) fn extend(&mut self, id: OrderId, by: Money) -> Decided {
+        let Some(mut order) = self.state.orders.get(&id).cloned() else { return Err(Refusal::UnknownOrder) };
+        if !order.state.is_open() {
+            return Ok(settled(&order, true));
+        }
+        let wallet = self.state.wallet_of(&order).cloned().ok_or(Refusal::UnknownWallet)?;
+        let allowed = self.extend_in_budgets(&order.counted, by);
+        if allowed.is_zero() {
+            return Err(Refusal::InsufficientFunds { available: Money::ZERO, hold: by });
+        }
+        let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)))?;
+        let mut parts = parts_of(&order, &wallet);
+        for part in &funding.parts {
+            match parts.iter_mut().find(|known| known.0 == part.0) {
+                Some(known) => known.1 = known.1.saturating_add(part.1),
+                None => parts.push(*part),
+            }
+        }
+        parts.retain(|part| part.1 > 0);
+        let hold = order.hold.checked_add(funding.hold).ok_or(Refusal::TooLarge)?;
+        let grown = Funding { hold, parts };
+        self.extend_count(&mut order.counted, funding.hold);
+        let payload = ExtendPayload { by_nano: funding.hold.as_nano(), hold_nano: hold.as_nano(), counted: order.counted.clone() };
+        let mut extended = self.event(EventKind::Extend, &payload, funding.postings(&wallet));
+        extended.order = Some(id);
+        self.append(extended)?;
+        order.hold = hold;
+        (order.hold_source, order.parts) = grown.source(&wallet);
+        self.writes.orders_extended.insert(id);
+        self.state.orders.insert(id, order);
+        Ok(Reply::Held { hold })
+    }
+
+    pub(super) fn dispatch(&mut self, order: OrderId, attempt: &Attempt) -> Decided {
+        match self.state.orders.get(&order) {
+            Some(known) if known.state.is_open() => {
+                self.writes.attempts.push((order, attempt.clone()));
+                Ok(Reply::Done { seq: self.state.last_seq, duplicate: false })
+            }
+            Some(known) => Ok(settled(known, true)),
+            None => Err(Refusal::UnknownOrder),
+        }
+    }
+
+    /// Books a charge against hold, cash and credit, in this order; never fails for lack of funds.
+    pub(super) fn charge(&mut self, wallet: &Wallet, hold_nano: i64, charge: Charge<'_>) -> Charged {
+        let split = split_charge(self.state, wallet, hold_nano, charge.pass_nano + charge.fee_nano);
+        let (usage, fees) = (self.account(AccountPath::UsageRevenue), self.account(AccountPath::FeeRevenue));
+        let builder = charge.builder.filter(|(_, amount)| *amount > 0);
+        let builder_account = builder.map(|(name, _)| self.account(AccountPath::Builder(name)));
+        // What is absorbed comes off the end: first the platform's fee, then the builder's share, then the cost.
+        let mut rest_pass = charge.pass_nano;
+        let mut rest_builder = builder.map_or(0, |(_, amount)| amount);
+        let mut postings = Vec::with_capacity(8);
+        let mut taken = (0, 0);
+        for Part(from, amount) in &split.from {
+            let pass = (*amount).min(rest_pass);
+            rest_pass -= pass;
+            let share = (*amount - pass).min(rest_builder);
+            rest_builder -= share;
+            taken = (taken.0 + pass, taken.1 + share);
+            postings.extend(posting(*from, usage, pass, PostingCode::Usage));
+            postings.extend(builder_account.and_then(|to| posting(*from, to, share, PostingCode::BuilderFee)));
+            postings.extend(posting(*from, fees, *amount - pass - share, PostingCode::Fee));
+        }
+        Charged {
+            postings,
+            charge_nano: charge.pass_nano + charge.fee_nano - split.absorbed,
+            pass_nano: taken.0,
+            builder_nano: taken.1,
+            overrun: split.overrun,
+            absorbed: split.absorbed,
+            beyond: split.from.into_iter().filter(|part| part.0 != wallet.held).collect(),
+        }
+    }
+
+    /// The end of an order: charge, cost and the rest of the hold in one event. Never fails for lack of funds.
+    pub(super) fn settle(&mut self, settle: &Settle) -> Decided {
+        let Some(order) = self.state.orders.get(&settle.order).cloned() else { return Err(Refusal::UnknownOrder) };
+        let late = order.state == OrderState::Expired && settle.usage_source != UsageSource::None;
+        if !order.state.is_open() && !late {
+            return Ok(settled(&order, true));
+        }
+        let wallet = self.state.wallet_of(&order).cloned().ok_or(Refusal::UnknownWallet)?;
+        let hold_nano = if late { 0 } else { order.hold.as_nano() };
+        let known = settle.amounts.is_some();
+        let amounts = settle.amounts.unwrap_or(Amounts::ZERO);
+        let builder = settle.builder.as_ref().map(|name| (name, amounts.builder.as_nano()));
+        let asked = Charge { pass_nano: amounts.pass_through.as_nano(), fee_nano: amounts.fee.as_nano(), builder };
+        let charged = self.charge(&wallet, hold_nano, asked);
+        let mut postings = charged.postings.clone();
+        postings.extend(self.cost_postings(&order, settle, amounts.cost));
+        let mut spent = if late { Vec::new() } else { parts_of(&order, &wallet) };
+        let back = take_back(&mut spent, hold_nano - charged.charge_nano.min(hold_nano));
+        postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
+        spent.extend(charged.beyond.iter().copied());
+        let next = next_state(order.state, settle);
+        let builder = settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !share.is_zero());
+        let payload = settle_payload(settle, next, &charged, builder.as_ref());
+        self.pin(settle.rated.as_ref());
+        let kind = match next {
+            _ if late => EventKind::LateSettle,
+            OrderState::Released => EventKind::Release,
+            OrderState::Reserved
+            | OrderState::Finalized
+            | OrderState::Expired
+            | OrderState::LateSettled
+            | OrderState::Provisional
+            | OrderState::Unpriced => EventKind::Finalize,
+        };
+        let charge = (settle.usage_source != UsageSource::None).then_some(Money::nano(charged.charge_nano));
+        let counted = if late { order.counted.iter().map(|one| Counted { held: 0, ..*one }).collect() } else { order.counted.clone() };
+        let event = self.event(kind, &payload, postings);
+        let reply = self.finish(event, &order, |order| {
+            order.state = next;
+            order.overrun = Money::nano(charged.overrun);
+            if order.hold_source == HoldSource::Parts {
+                order.parts = spent;
+            }
+            if known {
+                order.charge = Some(Money::nano(charged.charge_nano));
+                order.pass_through = Some(Money::nano(charged.pass_nano));
+                order.fee = Some(Money::nano(charged.charge_nano - charged.pass_nano));
+                order.cost = Some(amounts.cost);
+                order.builder = builder;
+            }
+        })?;
+        self.settle_in_budgets(&counted, charge);
+        Ok(reply)
+    }
+
+    /// What the providers bill: the one that served, and those that failed and may bill all the same.
+    fn cost_postings(&mut self, order: &Order, settle: &Settle, cost: Money) -> Vec<Posting> {
+        let mut postings = Vec::with_capacity(2 + settle.losses.len());
+        if cost.as_nano() > 0 {
+            let provider = settle.provider.as_deref().unwrap_or(&order.provider);
+            let owed = if settle.suspense { AccountPath::Suspense(provider) } else { AccountPath::Payable(provider) };
+            let credit = self.account(owed);
+            let loss = settle.loss.min(cost).as_nano();
+            for (expense, amount, code) in [
+                (AccountPath::Cogs(provider), cost.as_nano() - loss, PostingCode::Cost),
+                (AccountPath::LossUndelivered, loss, PostingCode::UndeliveredLoss),
+            ] {
+                if amount > 0 {
+                    let debit = self.account(expense);
+                    postings.extend(posting(debit, credit, amount, code));
+                }
+            }
+        }
+        postings.extend(self.loss_postings(&settle.losses));
+        postings
+    }
+
+    pub(super) fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
+        let mut postings = Vec::with_capacity(losses.len());
+        for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
+            let debit = self.account(AccountPath::LossFailover);
+            let credit = self.account(AccountPath::Suspense(&loss.provider));
+            postings.extend(posting(debit, credit, loss.cost_nano, PostingCode::FailoverLoss));
+        }
+        postings
+    }
+
+    /// The price sheets an order refers to are kept for ever, once.
+    pub(super) fn pin(&mut self, rated: Option<&Rated>) {
+        for price in rated.into_iter().flat_map(Rated::sheets) {
+            if let Entry::Vacant(entry) = self.state.prices.entry(price.hash) {
+                entry.insert(Arc::clone(price));
+                self.writes.prices.push(Arc::clone(price));
+            }
+        }
+    }
+
+    /// Appends the event that ends an order, and moves the order with it.
+    fn finish(&mut self, mut ended: Event, order: &Order, change: impl FnOnce(&mut Order)) -> Decided {
+        ended.order = Some(order.id);
+        let seq = self.append(ended)?;
+        let mut order = order.clone();
+        change(&mut order);
+        order.final_seq = Some(seq);
+        order.finished_at = Some(self.now);
+        self.writes.orders_changed.insert(order.id);
+        let reply = settled(&order, false);
+        self.state.orders.insert(order.id, order);
+        Ok(reply)
+    }
+
+    /// The whole hold, back where it came from.
+    fn release(order: &Order, wallet: &Wallet) -> Vec<Posting> {
+        let mut parts = parts_of(order, wallet);
+        let back = take_back(&mut parts, order.hold.as_nano());
+        back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)).collect()
+    }
+
+    pub(super) fn expire(&mut self, id: OrderId) -> Decided {
+        let Some(order) = self.state.orders.get(&id).cloned() else { return Err(Refusal::UnknownOrder) };
+        if !order.state.is_open() || order.expires_at > self.now {
+            return Ok(settled(&order, true));
+        }
+        let wallet = self.state.wallet_of(&order).ok_or(Refusal::UnknownWallet)?;
+        let postings = Self::release(&order, wallet);
+        let event = self.event(EventKind::Expire, &without_usage(OrderState::Expired, "deadline"), postings);
+        let reply = self.finish(event, &order, |order| order.state = OrderState::Expired)?;
+        self.settle_in_budgets(&order.counted, None);
+        Ok(reply)
+    }
+
+    /// A dead node's order: the user gets the hold back and is charged nothing; what the provider may bill for the input is
+    /// accrued as our loss until evidence comes.
+    pub(super) fn recover(&mut self, id: OrderId) -> Decided {
+        let Some(order) = self.state.orders.get(&id).cloned() else { return Err(Refusal::UnknownOrder) };
+        if !order.state.is_open() {
+            return Ok(settled(&order, true));
+        }
+        let wallet = self.state.wallet_of(&order).cloned().ok_or(Refusal::UnknownWallet)?;
+        let mut postings = Self::release(&order, &wallet);
+        if order.input_cost.as_nano() > 0 {
+            let debit = self.account(AccountPath::LossCrash);
+            let credit = self.account(AccountPath::Suspense(&order.provider));
+            postings.extend(posting(debit, credit, order.input_cost.as_nano(), PostingCode::CrashLoss));
+        }
+        let event = self.event(EventKind::Recover, &without_usage(OrderState::Released, "crash"), postings);
+        let reply = self.finish(event, &order, |order| order.state = OrderState::Released)?;
+        self.settle_in_budgets(&order.counted, None);
+        Ok(reply)
+    }
+}
+
+fn next_state(before: OrderState, settle: &Settle) -> OrderState {
+    match (before, settle.usage_source, settle.amounts) {
+        (OrderState::Expired, _, Some(_)) => OrderState::LateSettled,
+        (_, UsageSource::None, _) => OrderState::Released,
+        (_, UsageSource::Provider | UsageSource::Estimated | UsageSource::Cache, None) => OrderState::Unpriced,
+        (_, UsageSource::Provider | UsageSource::Cache, Some(_)) => OrderState::Finalized,
+        (_, UsageSource::Estimated, Some(_)) => OrderState::Provisional,
+    }
+}
+
+fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder: Option<&(Arc<str>, Money)>) -> SettlePayload {
+    let amounts = settle.amounts;
+    SettlePayload {
+        state: next.name().to_owned(),
+        endpoint: settle.endpoint.clone(),
+        provider: settle.provider.clone(),
+        price: settle.rated.as_ref().map(|rated| hex(&rated.price.hash)),
+        rated: settle.rated.as_ref().map(Rated::terms),
+        usage: settle.usage,
+        usage_source: settle.usage_source,
+        cost_exact: amounts.map(|amounts| amounts.cost_exact.to_string()),
+        charge_exact: amounts.map(|amounts| amounts.charge_exact.to_string()),
+        charge_nano: amounts.map(|_| charged.charge_nano),
+        pass_through_nano: amounts.map(|_| charged.pass_nano),
+        cost_nano: amounts.map(|amounts| amounts.cost.as_nano()),
+        loss_nano: settle.loss.as_nano(),
+        builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
+        absorbed_nano: charged.absorbed,
+        losses: settle.losses.clone(),
+        attempts: settle.attempts.clone(),
+        provider_request_id: settle.provider_request_id.clone(),
+        finish: settle.finish.to_owned(),
+        actor: None,
+        reference: None,
+    }
+}
+
+fn without_usage(state: OrderState, finish: &str) -> SettlePayload {
+    SettlePayload { state: state.name().to_owned(), finish: finish.to_owned(), ..SettlePayload::default() }
+}

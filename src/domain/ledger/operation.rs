@@ -1,0 +1,257 @@
+//! Owns: cold commands: what people, payment providers and reconciliation do to the ledger, once per business fact.
+//! Refuses to know: what follows from them (decide), who may ask for them (app).
+
+use super::chain::{Hash, sha256};
+use super::command::Loss;
+use super::event::EventKind;
+use super::order::UsageSource;
+use super::settle::{Amounts, Rated};
+use super::state::WalletKind;
+use super::terms::Terms;
+use crate::base::{OpId, OrderId};
+use crate::domain::catalog::Usage;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One cold command. The same `op` with the same action counts once; with another action it is a conflict.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Made from the business fact (a payment's id), never from its delivery.
+    pub op: OpId,
+    pub actor: Arc<str>,
+    /// The fact's own name (a payment's id) or, for corrections, why.
+    pub reference: Arc<str>,
+    pub action: Action,
+}
+
+/// What is done. Its members are the entry's payload, so they are part of the journal's format.
+#[derive(Clone, Debug)]
+pub enum Action {
+    OpenWallet(OpenWallet),
+    SetTerms(SetTerms),
+    Freeze(WalletName),
+    Thaw(WalletName),
+    TopUp(TopUp),
+    Grant(GrantMoney),
+    Refund(Refund),
+    TrueUp(Box<TrueUp>),
+    CashOut(Payment),
+    CashOutPaid(Payment),
+    CashOutFailed(Payment),
+    Chargeback(Payment),
+    Payout(Payout),
+    Invoice(Invoice),
+    Adjust(Adjust),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenWallet {
+    pub wallet: Arc<str>,
+    pub kind: WalletKind,
+    /// Postpaid: the most that may be owed. Prepaid: how far an overrun may go into debt.
+    pub credit_limit_nano: Option<i64>,
+}
+
+/// Terms and credit limit from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetTerms {
+    pub wallet: Arc<str>,
+    pub credit_limit_nano: Option<i64>,
+    pub terms: Arc<Terms>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletName {
+    pub wallet: Arc<str>,
+}
+
+/// Money in; debts are repaid first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopUp {
+    pub wallet: Arc<str>,
+    pub amount_nano: i64,
+    /// What the payment provider keeps.
+    pub fee_nano: i64,
+    pub payment_provider: Arc<str>,
+}
+
+/// Money given: spent before cash, lowest `priority` first, then by day of expiry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantMoney {
+    pub wallet: Arc<str>,
+    /// The grant's name, unique in its wallet; granting again adds to it.
+    pub grant: Arc<str>,
+    pub amount_nano: i64,
+    pub priority: u8,
+    pub expires_at_ms: Option<i64>,
+}
+
+/// All or part of a charge goes back to where it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    pub order: String,
+    pub amount_nano: i64,
+}
+
+/// Evidence for an order that was settled on an estimate or without a price, or a new rating of one that was not: in the
+/// user's favour, or the difference is the platform's loss. Only what was never priced is charged now.
+#[derive(Clone, Debug)]
+pub struct TrueUp {
+    pub order: OrderId,
+    /// Who served, and so is owed more or less.
+    pub provider: Arc<str>,
+    pub rated: Option<Rated>,
+    pub usage: Usage,
+    pub usage_source: UsageSource,
+    pub amounts: Amounts,
+    /// Evidence about earlier attempts: what they really cost.
+    pub losses: Vec<Loss>,
+}
+
+/// Money that goes back to the payer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    pub wallet: Arc<str>,
+    pub amount_nano: i64,
+    pub payment_provider: Arc<str>,
+}
+
+/// The payment provider pays out to the bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payout {
+    pub payment_provider: Arc<str>,
+    pub amount_nano: i64,
+}
+
+/// A provider's invoice is paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invoice {
+    pub provider: Arc<str>,
+    /// What we had booked for its period.
+    pub accrued_nano: i64,
+    pub paid_nano: i64,
+}
+
+/// A compensating entry between any two accounts, named by path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjust {
+    pub debit: Arc<str>,
+    pub credit: Arc<str>,
+    pub amount_nano: i64,
+    /// The finding it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Arc<str>>,
+}
+
+/// The payload of a cold command's entry: who did it, why, and what.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Operated<T> {
+    #[serde(flatten)]
+    pub action: T,
+    pub actor: Arc<str>,
+    #[serde(default)]
+    pub reference: Arc<str>,
+}
+
+impl Operation {
+    /// The journal's payload. A true-up is told as a settlement instead, so it has none of this form.
+    pub(super) fn payload(&self) -> Vec<u8> {
+        match &self.action {
+            Action::OpenWallet(action) => self.told(action),
+            Action::SetTerms(action) => self.told(action),
+            Action::Freeze(action) | Action::Thaw(action) => self.told(action),
+            Action::TopUp(action) => self.told(action),
+            Action::Grant(action) => self.told(action),
+            Action::Refund(action) => self.told(action),
+            Action::TrueUp(_) => Vec::new(),
+            Action::CashOut(action) | Action::CashOutPaid(action) | Action::CashOutFailed(action) | Action::Chargeback(action) => {
+                self.told(action)
+            }
+            Action::Payout(action) => self.told(action),
+            Action::Invoice(action) => self.told(action),
+            Action::Adjust(action) => self.told(action),
+        }
+    }
+
+    fn told(&self, action: &impl Serialize) -> Vec<u8> {
+        let operated = Operated { action, actor: Arc::clone(&self.actor), reference: Arc::clone(&self.reference) };
+        serde_json::to_vec(&operated).unwrap_or_default()
+    }
+
+    /// What tells a repetition from a conflict: kind and members, not who repeats it.
+    pub(super) fn fingerprint(&self) -> Hash {
+        let nobody = Self { op: self.op, actor: "".into(), reference: "".into(), action: self.action.clone() };
+        let mut bytes = vec![self.action.kind() as u8];
+        bytes.extend(nobody.payload());
+        if let Action::TrueUp(true_up) = &self.action {
+            bytes.extend(format!("{true_up:?}").into_bytes());
+        }
+        sha256(&bytes)
+    }
+}
+
+impl Action {
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::OpenWallet(_) => EventKind::WalletOpened,
+            Self::SetTerms(_) => EventKind::TermsSet,
+            Self::Freeze(_) => EventKind::WalletFrozen,
+            Self::Thaw(_) => EventKind::WalletThawed,
+            Self::TopUp(_) => EventKind::TopUp,
+            Self::Grant(_) => EventKind::Grant,
+            Self::Refund(_) => EventKind::Refund,
+            Self::TrueUp(_) => EventKind::TrueUp,
+            Self::CashOut(_) => EventKind::CashOut,
+            Self::CashOutPaid(_) => EventKind::CashOutPaid,
+            Self::CashOutFailed(_) => EventKind::CashOutFailed,
+            Self::Chargeback(_) => EventKind::Chargeback,
+            Self::Payout(_) => EventKind::Payout,
+            Self::Invoice(_) => EventKind::Invoice,
+            Self::Adjust(_) => EventKind::Adjust,
+        }
+    }
+
+    /// The wallet it touches, if its name is known before the order is.
+    pub fn wallet(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::OpenWallet(OpenWallet { wallet, .. })
+            | Self::SetTerms(SetTerms { wallet, .. })
+            | Self::Freeze(WalletName { wallet })
+            | Self::Thaw(WalletName { wallet })
+            | Self::TopUp(TopUp { wallet, .. })
+            | Self::Grant(GrantMoney { wallet, .. })
+            | Self::CashOut(Payment { wallet, .. })
+            | Self::CashOutPaid(Payment { wallet, .. })
+            | Self::CashOutFailed(Payment { wallet, .. })
+            | Self::Chargeback(Payment { wallet, .. }) => Some(wallet),
+            Self::Refund(_) | Self::TrueUp(_) | Self::Payout(_) | Self::Invoice(_) | Self::Adjust(_) => None,
+        }
+    }
+
+    /// The order it corrects.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Refund(refund) => refund.order.parse().ok(),
+            Self::TrueUp(true_up) => Some(true_up.order),
+            Self::OpenWallet(_)
+            | Self::SetTerms(_)
+            | Self::Freeze(_)
+            | Self::Thaw(_)
+            | Self::TopUp(_)
+            | Self::Grant(_)
+            | Self::CashOut(_)
+            | Self::CashOutPaid(_)
+            | Self::CashOutFailed(_)
+            | Self::Chargeback(_)
+            | Self::Payout(_)
+            | Self::Invoice(_)
+            | Self::Adjust(_) => None,
+        }
+    }
+
+    /// Wallets whose accounts a correction names by path.
+    pub fn adjusted_wallets(&self) -> Vec<&str> {
+        let Self::Adjust(adjust) = self else { return Vec::new() };
+        [&adjust.debit, &adjust.credit].into_iter().filter_map(|path| path.strip_prefix("wallet:")?.split(':').next()).collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! Floor 2, risk: what may be spent, by whom, until when.
+
+mod budget;
+mod period;
+
+pub use budget::{Budget, Limit, Scope, Spender, Unit, Used};
+pub use period::{Period, Window};
