@@ -41,6 +41,7 @@ fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
         endpoint: "openai/gpt-4o-mini".into(),
         provider: "openai".into(),
         hold: Some(Money::nano(9_600_000)),
+        least: None,
         input_cost: Money::nano(3_000),
         stream: false,
         expires_at: Timestamp(i64::MAX / 2),
