@@ -8,7 +8,7 @@
 
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
-use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, Usage};
 use gotoai::domain::ledger::{
     Attempt, AttemptOutcome, Command, Durability, Ledger, Reply, Reserve, Settle, TopUp, UsageSource, WalletKind, settle_amounts,
 };
@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 const WORKERS: usize = 2;
 
 fn sheet() -> PriceSheet {
-    let line = |meter, num| PriceLine { meter, num, per: 1_000_000, above_input_tokens: None };
+    let line = |meter, num| PriceLine::new(meter, num, 1_000_000);
     let lines = vec![line(Meter::InputUncached, 150_000_000_000), line(Meter::OutputText, 600_000_000_000)];
-    PriceSheet { lines, source: "bench".into(), effective_at_ms: 0 }
+    PriceSheet::new(lines, "bench".into(), 0)
 }
 
 fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
@@ -64,7 +64,8 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         price: Some(Arc::clone(price)),
         usage,
         usage_source: UsageSource::Provider,
-        amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
+        amounts: settle_amounts(&usage, sheet, &Rating::standard(Timestamp(0)), &Sell::Markup(Ratio { num: 55, den: 1000 }), Ratio::ZERO)
+            .ok(),
         undelivered: false,
         losses: Vec::new(),
         attempts: vec![attempt],

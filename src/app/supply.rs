@@ -162,7 +162,7 @@ impl Maker {
     /// Settings before the book; self-hosted models cost nothing by declaration; otherwise nobody knows.
     fn price(&self, configured: Option<&ModelSettings>, facts: Option<&ModelFacts>) -> Option<Arc<PriceSheet>> {
         if let Some(lines) = configured.and_then(|model| model.price.clone()) {
-            return Some(Arc::new(PriceSheet { lines, source: "settings".to_owned(), effective_at_ms: 0 }));
+            return Some(Arc::new(PriceSheet::new(lines, "settings".to_owned(), 0)));
         }
         if self.instance.settings.family.self_hosted {
             return Some(Arc::new(PriceSheet::free("self-hosted")));

@@ -282,7 +282,7 @@ fn fail(order: &mut OpenOrder, endpoint: &Endpoint, permit: Permit, status: Opti
     };
     order.end_attempt(outcome, status, false);
     if fault.may_have_billed() {
-        let cost_nano = input_cost(&order.facts, endpoint).as_nano();
+        let cost_nano = input_cost(&order.cx, &order.facts, endpoint).as_nano();
         order.losses.push(Loss { provider: Arc::clone(&endpoint.provider_name), cost_nano });
     }
     permit.judge(Verdict::Failed);

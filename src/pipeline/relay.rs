@@ -101,6 +101,7 @@ impl Live {
         }
         self.order.close(Ending {
             usage: self.scan.usage,
+            service_tier: self.scan.service_tier.take(),
             delivered: self.scan.delivered_tokens,
             undelivered,
             provider_request_id: self.scan.id.take().map(Arc::from),

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::in_flight::Flight;
 use crate::base::{Error, ErrorKind, Money, Ratio, Result, Rounding};
-use crate::domain::catalog::{Endpoint, Meter, Usage};
+use crate::domain::catalog::{Endpoint, Meter, Rating, Sell, ServiceTier, Usage};
 use crate::domain::ledger::{Attempt, Command, Ledger, Loss, Reply, Reserve, hold_for};
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
@@ -35,11 +35,17 @@ pub(super) fn estimated_input(facts: &RequestFacts) -> u64 {
     facts.input_bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
-fn bound(facts: &RequestFacts, endpoint: &Endpoint, fee: Ratio) -> Result<Option<Money>> {
+/// What the call asks to be rated by: its tier, and the time of its start.
+pub(super) fn asked(cx: &Context, facts: &RequestFacts) -> Rating {
+    Rating { tier: ServiceTier::asked(facts.service_tier.as_deref()), at: cx.began_at }
+}
+
+fn bound(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Result<Option<Money>> {
     let Some(sheet) = &endpoint.price else { return Ok(None) };
     let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
     let input = endpoint.context_window.map_or(input, |window| input.min(window));
-    hold_for(sheet, input, output_bound(facts, endpoint), fee).map(Some)
+    let (output, sell) = (output_bound(facts, endpoint), Sell::Markup(cx.snapshot.fee));
+    hold_for(sheet, input, output, &asked(cx, facts), &sell, Ratio::ZERO).map(Some)
 }
 
 /// Output tokens that the endpoint may send at most.
@@ -56,14 +62,14 @@ pub(super) fn output_bound(facts: &RequestFacts, endpoint: &Endpoint) -> u64 {
 fn hold(cx: &Context, facts: &RequestFacts) -> Result<Option<Money>> {
     let mut most = None;
     for endpoint in &cx.plan {
-        most = most.max(bound(facts, endpoint, cx.snapshot.fee)?);
+        most = most.max(bound(cx, facts, endpoint)?);
     }
     Ok(most)
 }
 
-pub(super) fn input_cost(facts: &RequestFacts, endpoint: &Endpoint) -> Money {
+pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Money {
     let usage = Usage::default().with(Meter::InputUncached, estimated_input(facts));
-    let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage).ok());
+    let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage, &asked(cx, facts)).ok());
     amount.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(Money::ZERO)
 }
 
@@ -82,7 +88,7 @@ fn command(cx: &Context, facts: &RequestFacts, ledger: &dyn Ledger) -> Result<Co
         endpoint: Arc::clone(&first.id),
         provider: Arc::clone(&first.provider_name),
         hold: hold(cx, facts)?,
-        input_cost: input_cost(facts, first),
+        input_cost: input_cost(cx, facts, first),
         stream: facts.stream,
         expires_at: cx.began_at.plus(cx.snapshot.hold_timeout),
         node,

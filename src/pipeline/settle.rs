@@ -3,10 +3,10 @@
 
 use super::execute::{Rejected, Started, Whole};
 use super::relay::Relay;
-use super::reserve::{OpenOrder, estimated_input, output_bound};
+use super::reserve::{OpenOrder, asked, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
-use crate::base::{Error, ErrorKind, Money};
-use crate::domain::catalog::{Meter, Usage};
+use crate::base::{Error, ErrorKind, Money, Ratio};
+use crate::domain::catalog::{Meter, Rating, Sell, ServiceTier, Usage};
 use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Loss, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
 use crate::protocol::Operation;
 use crate::protocol::openai::ReadUsage;
@@ -24,6 +24,8 @@ const CHARGE: HeaderName = HeaderName::from_static("x-gotoai-charge");
 pub(super) struct Ending {
     /// The provider's count, if it gave one.
     pub(super) usage: Option<ReadUsage>,
+    /// The class of service, in the provider's words.
+    pub(super) service_tier: Option<Box<str>>,
     /// Output tokens that reached the caller, estimated.
     pub(super) delivered: u64,
     /// Nothing useful reached the caller, though the provider may bill.
@@ -37,7 +39,7 @@ pub(super) struct Ending {
 impl Ending {
     /// An end without service.
     fn unserved(status: u16, error: Option<ErrorKind>, finish: &'static str) -> Self {
-        Self { usage: None, delivered: 0, undelivered: true, provider_request_id: None, finish, status, error }
+        Self { usage: None, service_tier: None, delivered: 0, undelivered: true, provider_request_id: None, finish, status, error }
     }
 }
 
@@ -60,6 +62,7 @@ impl OpenOrder {
         headers.insert(CONTENT_TYPE, whole.content_type);
         let ending = Ending {
             usage: whole.facts.usage,
+            service_tier: whole.facts.service_tier,
             delivered: match self.cx.call.operation {
                 Operation::Chat => whole.body.len() as u64 / 4,
                 Operation::Embeddings => 0,
@@ -153,7 +156,7 @@ impl OpenOrder {
             self.write_record(&ending, usage, None);
             return None;
         };
-        let amounts = self.amounts(&usage, usage_source, ending.undelivered);
+        let amounts = self.amounts(&usage, usage_source, &ending);
         self.write_record(&ending, usage, amounts);
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         Some(ledger.submit(Command::Settle(Box::new(Settle {
@@ -221,13 +224,15 @@ impl OpenOrder {
         merged
     }
 
-    fn amounts(&self, usage: &Usage, source: UsageSource, undelivered: bool) -> Option<Amounts> {
+    fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending) -> Option<Amounts> {
         if source == UsageSource::None {
             return Some(Amounts::ZERO);
         }
         let sheet = self.endpoint.as_ref()?.price.as_ref()?;
-        match settle_amounts(usage, sheet, self.cx.snapshot.fee) {
-            Ok(amounts) => Some(if undelivered { amounts.without_charge() } else { amounts }),
+        let asked = asked(&self.cx, &self.facts);
+        let rating = Rating { tier: ServiceTier::served(ending.service_tier.as_deref(), asked.tier), ..asked };
+        match settle_amounts(usage, sheet, &rating, &Sell::Markup(self.cx.snapshot.fee), Ratio::ZERO) {
+            Ok(amounts) => Some(if ending.undelivered { amounts.without_charge() } else { amounts }),
             Err(error) => {
                 tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
                 None

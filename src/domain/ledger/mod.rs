@@ -22,7 +22,7 @@ pub use decide::decide;
 pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};
 pub use order::{HoldSource, Order, OrderState, UsageSource};
 pub use posting::{Posting, PostingCode};
-pub use settle::{Amounts, hold_for, settle_amounts};
+pub use settle::{Amounts, hold_for, own_key_amounts, own_key_hold_for, settle_amounts};
 pub use state::{Needs, OpRecord, State, Wallet, WalletKind, Writes};
 pub use store::{Durability, EntryQuery, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
 pub use verify::{Check, Finding, Report, Verifier};

@@ -8,7 +8,7 @@ use super::event::{AccountPayload, Event, EventKind, ReservePayload, SettlePaylo
 use super::order::{Order, OrderState};
 use super::state::{Wallet, WalletKind};
 use crate::base::{Money, OrderId, Timestamp};
-use crate::domain::catalog::PriceSheet;
+use crate::domain::catalog::{PriceSheet, Rating};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -161,7 +161,7 @@ impl Verifier {
     /// Computes the cost of a settlement again from its usage and its pinned price.
     fn recompute(&mut self, seq: i64, settled: &SettlePayload) {
         let (Some(hash), Some(stored)) = (&settled.price, &settled.cost_exact) else { return };
-        let computed = self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage));
+        let computed = self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage, &Rating::standard(self.last_ts)));
         match computed {
             None => self.find(Check::R08, format!("entry {seq} refers to price sheet {hash}, which is not stored")),
             Some(Ok(exact)) if exact.to_string() == *stored => {}

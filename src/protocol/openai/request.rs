@@ -30,6 +30,8 @@ struct Members<'a> {
     max_completion_tokens: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     n: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    service_tier: Option<&'a RawValue>,
 }
 
 /// A member that is there, `null` included: where it stands matters.
@@ -52,6 +54,8 @@ pub struct RequestFacts {
     /// Output tokens allowed in one choice, if the caller set a bound.
     pub max_output: Option<u64>,
     pub choices: u64,
+    /// The class of service that the caller named.
+    pub service_tier: Option<Box<str>>,
     model_at: Range<usize>,
     stream_options_at: Option<Range<usize>>,
     body_at: usize,
@@ -106,6 +110,7 @@ impl RequestFacts {
             images: memmem::find_iter(content.get().as_bytes(), b"\"image_url\"").count() as u64 / 2,
             max_output: max_completion.or(max_tokens),
             choices: choices.unwrap_or(1).clamp(1, 128),
+            service_tier: typed(members.service_tier, "service_tier", "a string")?,
             model_at: position(body, model_raw),
             stream_options_at: members.stream_options.map(|raw| position(body, raw)),
             body_at: memchr::memchr(b'{', body).map_or(0, |at| at + 1),

@@ -25,12 +25,8 @@ use tokio::sync::Semaphore;
 
 /// Dollars a million tokens: one dollar is 1 000 nano-units a token.
 pub(crate) fn sheet(input_usd: i64, output_usd: i64) -> Arc<PriceSheet> {
-    let line = |meter, usd: i64| PriceLine { meter, num: usd * 1_000_000_000_000, per: 1_000_000, above_input_tokens: None };
-    Arc::new(PriceSheet {
-        lines: vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)],
-        source: "test".into(),
-        effective_at_ms: 0,
-    })
+    let line = |meter, usd: i64| PriceLine::new(meter, usd * 1_000_000_000_000, 1_000_000);
+    Arc::new(PriceSheet::new(vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)], "test".into(), 0))
 }
 
 /// `provider/model` of a family that hangs up when its reader leaves; a test changes what it is about.
