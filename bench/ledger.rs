@@ -8,7 +8,7 @@
 
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
-use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, Usage};
 use gotoai::domain::identity::UserPath;
 use gotoai::domain::ledger::{
     Action, Attempt, AttemptOutcome, Command, Durability, Ledger, OpenWallet, Operation, Rated, Reply, Reserve, Settle, TopUp, UsageSource,
@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 const WORKERS: usize = 2;
 
 fn sheet() -> PriceSheet {
-    let line = |meter, num| PriceLine { meter, num, per: 1_000_000, above_input_tokens: None };
+    let line = |meter, num| PriceLine::new(meter, num, 1_000_000);
     let lines = vec![line(Meter::InputUncached, 150_000_000_000), line(Meter::OutputText, 600_000_000_000)];
-    PriceSheet { lines, source: "bench".into(), effective_at_ms: 0 }
+    PriceSheet::new(lines, "bench".into(), 0)
 }
 
 fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
@@ -65,10 +65,18 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         order,
         endpoint: Some("openai/gpt-4o-mini".into()),
         provider: Some("openai".into()),
-        rated: Some(Rated { price: Arc::clone(price), fee: Ratio { num: 55, den: 1000 }, own_key: false }),
+        rated: Some(Rated {
+            price: Arc::clone(price),
+            rating: Rating::standard(Timestamp(0)),
+            sell: Sell::Markup(Ratio { num: 55, den: 1000 }),
+            builder: Ratio::ZERO,
+            upstream: None,
+        }),
         usage,
         usage_source: UsageSource::Provider,
-        amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
+        amounts: settle_amounts(&usage, sheet, &Rating::standard(Timestamp(0)), &Sell::Markup(Ratio { num: 55, den: 1000 }), Ratio::ZERO)
+            .ok(),
+        outcome: None,
         loss: Money::ZERO,
         suspense: false,
         builder: None,

@@ -74,6 +74,7 @@ impl Gateway {
             clock: clock.clone(),
             snapshot: ArcSwap::from_pointee(snapshot(&settings, &supply)),
             keys: ArcSwap::from_pointee(KeyRing::default()),
+            terms: ArcSwap::default(),
             ledger: settings.ledger.on.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
             cache: None,
             recorder: Arc::clone(&metrics) as Arc<dyn crate::domain::usage::Recorder>,
@@ -297,6 +298,7 @@ fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
     Snapshot {
         catalog: supply.catalog(),
         fee: settings.ledger.fee,
+        markup: Vec::new(),
         hold_timeout: settings.ledger.hold_timeout,
         kill_switch: settings.kill_switch,
         open: settings.auth.insecure_no_auth,

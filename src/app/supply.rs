@@ -152,6 +152,7 @@ impl Maker {
             quality: configured.and_then(|model| model.quality),
             code_quality: configured.and_then(|model| model.code_quality),
             data_policy: configured.and_then(|model| model.data_policy).unwrap_or(default_policy),
+            own_key: settings.own_key,
             retry: *retry,
             rank: rank.saturating_add(n.min(999)),
             provider: Arc::clone(provider),
@@ -162,7 +163,7 @@ impl Maker {
     /// Settings before the book; self-hosted models cost nothing by declaration; otherwise nobody knows.
     fn price(&self, configured: Option<&ModelSettings>, facts: Option<&ModelFacts>) -> Option<Arc<PriceSheet>> {
         if let Some(lines) = configured.and_then(|model| model.price.clone()) {
-            return Some(Arc::new(PriceSheet { lines, source: "settings".to_owned(), effective_at_ms: 0 }));
+            return Some(Arc::new(PriceSheet::new(lines, "settings".to_owned(), 0)));
         }
         if self.instance.settings.family.self_hosted {
             return Some(Arc::new(PriceSheet::free("self-hosted")));

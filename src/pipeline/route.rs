@@ -12,7 +12,7 @@ impl Pipeline {
         if self.ledger.is_some() && candidates.iter().any(|endpoint| endpoint.price.is_some()) {
             candidates.retain(|endpoint| endpoint.price.is_some());
         }
-        cx.plan = plan(candidates, cx.mode)?;
+        cx.plan = plan(candidates, cx.mode, cx.began_at)?;
         Ok(())
     }
 }

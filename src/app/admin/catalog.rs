@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn prices_are_shown_exactly() {
-        let line = |num, per| PriceLine { meter: Meter::InputUncached, num, per, above_input_tokens: None };
+        let line = |num, per| PriceLine::new(Meter::InputUncached, num, per);
         assert_eq!(decimal(&line(37_500_000_000, 1_000_000), 1_000_000), "0.0375");
         assert_eq!(decimal(&line(2_500_000_000_000, 1_000_000), 1_000_000), "2.5");
         assert_eq!(decimal(&line(0, 1_000_000), 1_000_000), "0");

@@ -71,7 +71,7 @@ fn read_price(section: &Section) -> Result<Vec<PriceLine>> {
         let amount: Option<Scalar> = section.scalar(name)?;
         let required = matches!(meter, Meter::InputUncached | Meter::OutputText);
         match amount {
-            Some(amount) => lines.push(PriceLine { meter, num: amount.pico_usd()?, per, above_input_tokens: None }),
+            Some(amount) => lines.push(PriceLine::new(meter, amount.pico_usd()?, per)),
             None if required => return Err(wrong(&section.path_of(name), "is missing; write 0 if it costs nothing")),
             None => {}
         }
@@ -97,11 +97,10 @@ mod tests {
     #[test]
     fn prices_are_read_as_written() {
         let models = read("[a, {id: b, price: {input_per_mtok: 0.15, output_per_mtok: '0.60', per_request: 0.0001}, quality: 80, context_window: 128000}]").unwrap();
-        let line = |meter, num, per| PriceLine { meter, num, per, above_input_tokens: None };
         let want = vec![
-            line(Meter::InputUncached, 150_000_000_000, 1_000_000),
-            line(Meter::OutputText, 600_000_000_000, 1_000_000),
-            line(Meter::Request, 100_000_000, 1),
+            PriceLine::new(Meter::InputUncached, 150_000_000_000, 1_000_000),
+            PriceLine::new(Meter::OutputText, 600_000_000_000, 1_000_000),
+            PriceLine::new(Meter::Request, 100_000_000, 1),
         ];
         assert_eq!(models[1].price, Some(want));
         assert_eq!((models[0].id.as_str(), models[1].quality, models[1].context_window), ("a", Some(80), Some(128_000)));

@@ -30,6 +30,8 @@ pub struct ProviderSettings {
     pub models_mode: ModelsMode,
     /// Default for its models.
     pub data_policy: DataPolicy,
+    /// The key is the users' own: the provider bills them, so only the fee is charged here.
+    pub own_key: bool,
     /// Extra headers on every call to it.
     pub headers: Vec<(String, Secret)>,
     /// `None`: the general ones.

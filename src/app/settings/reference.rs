@@ -115,6 +115,12 @@ const SUPPLY: &[SettingRow] = &[
     row("<FAMILY>[_<SUFFIX>]_MODELS", "providers.<name>.models", "", "model ids; separated by commas in the environment"),
     row("", "providers.<name>.models_mode", "models.mode", "fallback or allowlist"),
     row("", "providers.<name>.data_policy", "standard; self_hosted for ollama and vllm", "standard, no_retention or self_hosted"),
+    row(
+        "",
+        "providers.<name>.own_key",
+        "false",
+        "true: the key is the users' own, who pay the provider themselves; only the fee is charged",
+    ),
     SettingRow { secret: true, ..row("", "providers.<name>.headers", "", "extra headers on every call to it") },
     row("", "providers.<name>.resilience", "resilience", "the members of resilience, for this provider"),
     row("", "providers.<name>.models[].id", "", "the provider's own name of the model"),

@@ -194,7 +194,7 @@ impl PriceBook {
         let set = self.sources.iter().find(|set| set.name == entry.source);
         let set = set.ok_or_else(|| format!("source {} is not among the book's", entry.source))?;
         let effective_at_ms = entry.effective_at.as_deref().map_or(Ok(0), midnight_ms)?;
-        Ok(Some(PriceSheet { lines, source: format!("{} {}", set.name, set.version), effective_at_ms }))
+        Ok(Some(PriceSheet::new(lines, format!("{} {}", set.name, set.version), effective_at_ms)))
     }
 
     /// What is known of `model` at a provider of this family: by exact id or name in any case, else without the suffix
@@ -245,7 +245,7 @@ fn price_line(line: &LineFile) -> Result<PriceLine, String> {
     if num < 0 || per == 0 {
         return Err(format!("{name} has the price {num} per {per}"));
     }
-    Ok(PriceLine { meter, num, per, above_input_tokens })
+    Ok(PriceLine { above_input_tokens, ..PriceLine::new(meter, num, per) })
 }
 
 /// The meter by the name that it has everywhere in JSON.
@@ -303,10 +303,10 @@ fn midnight_ms(date: &str) -> Result<i64, String> {
 mod tests {
     use super::*;
     use crate::base::{Rounding, Timestamp};
-    use crate::domain::catalog::Usage;
+    use crate::domain::catalog::{Rating, Usage};
 
     fn nano(price: &PriceSheet, usage: Usage) -> i64 {
-        price.amount(&usage).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+        price.amount(&usage, &Rating::standard(Timestamp(0))).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
     }
 
     fn book_of(entry: &str) -> Result<PriceBook, String> {
@@ -330,7 +330,7 @@ mod tests {
                 let same = |other: &PriceLine| other.meter == line.meter && other.above_input_tokens == line.above_input_tokens;
                 assert!(!price.lines[..index].iter().any(same), "{family}/{} prices a meter twice", facts.id);
             }
-            price.upper_bound(10_000_000, 1_000_000).unwrap();
+            price.upper_bound(10_000_000, 1_000_000, &Rating::standard(Timestamp(0))).unwrap();
         }
     }
 
@@ -421,7 +421,7 @@ mod tests {
         let entry = r#"{"provider":"p","id":"m","lines":[["request",1,3,7]],"source":"set","effective_at":"2026-02-28"}"#;
         let price = book_of(entry).unwrap().facts("p", "m").unwrap().price.clone().unwrap();
         assert_eq!(Timestamp(price.effective_at_ms).to_string(), "2026-02-28T00:00:00.000Z");
-        assert_eq!(price.lines, [PriceLine { meter: Meter::Request, num: 1, per: 3, above_input_tokens: Some(7) }]);
+        assert_eq!(price.lines, [PriceLine { above_input_tokens: Some(7), ..PriceLine::new(Meter::Request, 1, 3) }]);
         assert_eq!(price.source, "set 1");
     }
 }

@@ -7,6 +7,7 @@ use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
 use super::event::{AccountPayload, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use super::operation::{GrantMoney, OpenWallet, Operated, Refund, SetTerms, WalletName};
 use super::order::{Counted, Order, OrderState, UsageSource};
+use super::rated::RatedTerms;
 use super::state::{Wallet, WalletKind, WindowId};
 use super::terms::Terms;
 use crate::base::{Money, OrderId, Timestamp};
@@ -198,14 +199,25 @@ impl Verifier {
     /// Computes the cost of a settlement again from its usage and its pinned price.
     fn recompute(&mut self, seq: i64, settled: &SettlePayload) {
         let (Some(hash), Some(stored)) = (&settled.price, &settled.cost_exact) else { return };
-        let computed = self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage));
-        match computed {
-            None => self.find(Check::R08, format!("entry {seq} refers to price sheet {hash}, which is not stored")),
-            Some(Ok(exact)) if exact.to_string() == *stored => {}
-            Some(Ok(exact)) => {
-                self.find(Check::R08, format!("entry {seq}: the cost is stored as {stored} nano, usage and price make {exact}"));
+        // Entries of before there were tiers were rated at the standard one.
+        let rated = settled.rated.clone().unwrap_or_else(|| RatedTerms { at_ms: self.last_ts.0, ..RatedTerms::default() });
+        let computed = match self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage, &rated.rating())) {
+            None => return self.find(Check::R08, format!("entry {seq} refers to price sheet {hash}, which is not stored")),
+            Some(Err(error)) => return self.find(Check::R08, format!("entry {seq}: {error}")),
+            Some(Ok(exact)) => exact,
+        };
+        // On the caller's own key the provider's cost is not ours.
+        let cost = rated.upstream_cost_exact.as_ref().unwrap_or(stored);
+        if computed.to_string() != *cost {
+            self.find(Check::R08, format!("entry {seq}: the cost is stored as {cost} nano, usage and price make {computed}"));
+        }
+        let told_charge = settled.charge_exact.as_ref().filter(|_| settled.rated.is_some() && settled.outcome.is_none());
+        if let Some(told) = told_charge.filter(|_| rated.upstream_cost_exact.is_none()) {
+            let charge = rated.charge(&settled.usage, computed, |hash| self.prices.get(hash).cloned());
+            if charge.is_none_or(|charge| charge.to_string() != *told) {
+                let made = charge.map_or_else(|| "nothing that can be computed".to_owned(), |charge| format!("{charge} nano"));
+                self.find(Check::R08, format!("entry {seq}: the exact charge is stored as {told} nano, its terms make {made}"));
             }
-            Some(Err(error)) => self.find(Check::R08, format!("entry {seq}: {error}")),
         }
     }
 

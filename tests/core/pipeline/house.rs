@@ -25,12 +25,8 @@ use tokio::sync::Semaphore;
 
 /// Dollars a million tokens: one dollar is 1 000 nano-units a token.
 pub(crate) fn sheet(input_usd: i64, output_usd: i64) -> Arc<PriceSheet> {
-    let line = |meter, usd: i64| PriceLine { meter, num: usd * 1_000_000_000_000, per: 1_000_000, above_input_tokens: None };
-    Arc::new(PriceSheet {
-        lines: vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)],
-        source: "test".into(),
-        effective_at_ms: 0,
-    })
+    let line = |meter, usd: i64| PriceLine::new(meter, usd * 1_000_000_000_000, 1_000_000);
+    Arc::new(PriceSheet::new(vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)], "test".into(), 0))
 }
 
 /// `provider/model` of a family that hangs up when its reader leaves; a test changes what it is about.
@@ -49,6 +45,7 @@ pub(crate) fn endpoint(id: &str, provider: &Arc<impl Provider + 'static>) -> End
         quality: None,
         code_quality: None,
         data_policy: DataPolicy::Standard,
+        own_key: false,
         retry: RetryPolicy { initial_backoff: Duration::from_millis(2), max_backoff: Duration::from_millis(200), ..RetryPolicy::default() },
         rank: 0,
         provider: Arc::clone(provider) as Arc<dyn Provider>,
@@ -133,6 +130,7 @@ impl House {
         let snapshot = Snapshot {
             catalog: catalog(endpoints, &[]),
             fee: Ratio::ZERO,
+            markup: Vec::new(),
             hold_timeout: Duration::from_secs(900),
             kill_switch: false,
             open: true,
@@ -151,6 +149,7 @@ impl House {
             clock: Clock::system(),
             snapshot: ArcSwap::from_pointee(setup.snapshot),
             keys: ArcSwap::from_pointee(KeyRing::default()),
+            terms: ArcSwap::default(),
             ledger: setup.ledger.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
             cache: setup.cache,
             recorder: Arc::clone(&records) as Arc<dyn Recorder>,
@@ -233,6 +232,7 @@ pub(crate) fn call(body: &Value) -> Call {
         request_id: "req-1".into(),
         credential: Credential::None,
         mode: None,
+        labels: Vec::new(),
         body: Bytes::from(body.to_string()),
     }
 }

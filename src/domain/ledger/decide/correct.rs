@@ -11,7 +11,7 @@ use crate::domain::ledger::event::{BuilderShare, SettlePayload};
 use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
 use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part};
 use crate::domain::ledger::posting::{Posting, PostingCode};
-use crate::domain::ledger::settle::Rated;
+use crate::domain::ledger::rated::Rated;
 use crate::domain::ledger::state::Wallet;
 use std::sync::Arc;
 
