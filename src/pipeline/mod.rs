@@ -25,7 +25,7 @@ pub use recall::ResponseCache;
 pub use relay::Relay;
 
 use crate::base::{Clock, Error, ErrorKind, Ratio, Result};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Endpoint, MarkupRule, Sell, sell_for};
 use crate::domain::identity::KeyRing;
 use crate::domain::ledger::Ledger;
 use crate::domain::usage::Recorder;
@@ -40,12 +40,21 @@ pub struct Snapshot {
     pub catalog: Catalog,
     /// The platform's share on top of the provider's cost.
     pub fee: Ratio,
+    /// What goes before the fee, by provider and model.
+    pub markup: Vec<MarkupRule>,
     pub hold_timeout: Duration,
     /// No call is served.
     pub kill_switch: bool,
     /// Nobody needs a key (loopback only).
     pub open: bool,
     pub guardrails: Vec<Arc<dyn Guardrail>>,
+}
+
+impl Snapshot {
+    /// How what the user pays follows from what a call at this endpoint costs.
+    pub fn sell(&self, endpoint: &Endpoint) -> Sell {
+        sell_for(&[], &self.markup, self.fee, &endpoint.provider_name, &endpoint.model)
+    }
 }
 
 /// The path, with what every call shares.

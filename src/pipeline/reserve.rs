@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::in_flight::Flight;
 use crate::base::{Error, ErrorKind, Money, Ratio, Result, Rounding};
-use crate::domain::catalog::{Endpoint, Meter, Rating, Sell, ServiceTier, Usage};
+use crate::domain::catalog::{Endpoint, Meter, Rating, ServiceTier, Usage};
 use crate::domain::ledger::{Attempt, Command, Ledger, Loss, Reply, Reserve, hold_for};
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
@@ -41,11 +41,11 @@ pub(super) fn asked(cx: &Context, facts: &RequestFacts) -> Rating {
 }
 
 fn bound(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Result<Option<Money>> {
-    let Some(sheet) = &endpoint.price else { return Ok(None) };
+    let Some(price) = endpoint.price_at(cx.began_at) else { return Ok(None) };
     let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
     let input = endpoint.context_window.map_or(input, |window| input.min(window));
-    let (output, sell) = (output_bound(facts, endpoint), Sell::Markup(cx.snapshot.fee));
-    hold_for(sheet, input, output, &asked(cx, facts), &sell, Ratio::ZERO).map(Some)
+    let (output, sell) = (output_bound(facts, endpoint), cx.snapshot.sell(endpoint));
+    hold_for(&price.sheet, input, output, &asked(cx, facts), &sell, Ratio::ZERO).map(Some)
 }
 
 /// Output tokens that the endpoint may send at most.
@@ -69,7 +69,7 @@ fn hold(cx: &Context, facts: &RequestFacts) -> Result<Option<Money>> {
 
 pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Money {
     let usage = Usage::default().with(Meter::InputUncached, estimated_input(facts));
-    let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage, &asked(cx, facts)).ok());
+    let amount = endpoint.price_at(cx.began_at).and_then(|price| price.sheet.amount(&usage, &asked(cx, facts)).ok());
     amount.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(Money::ZERO)
 }
 

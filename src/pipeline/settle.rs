@@ -6,7 +6,7 @@ use super::relay::Relay;
 use super::reserve::{OpenOrder, asked, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money, Ratio};
-use crate::domain::catalog::{Meter, Rating, Sell, ServiceTier, Usage};
+use crate::domain::catalog::{Meter, Rating, ServiceTier, Usage};
 use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Loss, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
 use crate::protocol::Operation;
 use crate::protocol::openai::ReadUsage;
@@ -163,7 +163,7 @@ impl OpenOrder {
             order: self.cx.order,
             endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
             provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
-            price: served.and_then(|endpoint| endpoint.pinned.clone()),
+            price: served.and_then(|endpoint| endpoint.price_at(self.cx.began_at).cloned()),
             usage,
             usage_source,
             amounts,
@@ -228,10 +228,11 @@ impl OpenOrder {
         if source == UsageSource::None {
             return Some(Amounts::ZERO);
         }
-        let sheet = self.endpoint.as_ref()?.price.as_ref()?;
+        let endpoint = self.endpoint.as_ref()?;
+        let price = endpoint.price_at(self.cx.began_at)?;
         let asked = asked(&self.cx, &self.facts);
         let rating = Rating { tier: ServiceTier::served(ending.service_tier.as_deref(), asked.tier), ..asked };
-        match settle_amounts(usage, sheet, &rating, &Sell::Markup(self.cx.snapshot.fee), Ratio::ZERO) {
+        match settle_amounts(usage, &price.sheet, &rating, &self.cx.snapshot.sell(endpoint), Ratio::ZERO) {
             Ok(amounts) => Some(if ending.undelivered { amounts.without_charge() } else { amounts }),
             Err(error) => {
                 tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
