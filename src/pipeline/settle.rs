@@ -8,8 +8,7 @@ use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money, Ratio};
 use crate::domain::catalog::{Meter, Rating, ServiceTier, Usage};
 use crate::domain::ledger::{Amounts, AttemptOutcome, Command, Loss, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts};
-use crate::protocol::Operation;
-use crate::protocol::openai::ReadUsage;
+use crate::protocol::{Operation, ReadUsage};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -41,18 +40,6 @@ impl Ending {
     fn unserved(status: u16, error: Option<ErrorKind>, finish: &'static str) -> Self {
         Self { usage: None, service_tier: None, delivered: 0, undelivered: true, provider_request_id: None, finish, status, error }
     }
-}
-
-fn meters(read: &ReadUsage) -> Usage {
-    Usage::default()
-        .with(Meter::InputUncached, read.input_uncached)
-        .with(Meter::CacheRead, read.cache_read)
-        .with(Meter::CacheWrite, read.cache_write)
-        .with(Meter::AudioIn, read.audio_in)
-        .with(Meter::OutputText, read.output_text)
-        .with(Meter::OutputReasoning, read.output_reasoning)
-        .with(Meter::AudioOut, read.audio_out)
-        .with(Meter::Request, 1)
 }
 
 impl OpenOrder {
@@ -178,7 +165,10 @@ impl OpenOrder {
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
     fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
         if let Some(read) = &ending.usage {
-            return (meters(read), if read.consistent { UsageSource::Provider } else { UsageSource::Estimated });
+            return (
+                Usage::from(*read).with(Meter::Request, 1),
+                if read.consistent { UsageSource::Provider } else { UsageSource::Estimated },
+            );
         }
         let last = self.attempts.last().map(|attempt| attempt.outcome);
         let billable = match last {
