@@ -7,7 +7,7 @@ use super::tasks;
 use crate::adapters::providers::HttpClient;
 use crate::adapters::stores::sqlite::{Database, SqliteLedger};
 use crate::adapters::telemetry::{Metrics, init_logs};
-use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret};
+use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret, Timestamp};
 use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
 use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
@@ -212,6 +212,11 @@ impl Gateway {
         self.pipeline.principal(credential, self.settings.auth.insecure_no_auth)
     }
 
+    /// The gateway's time, by which prices are in force.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The models this caller may use, by name: every endpoint under `provider/model`, and every alias.
     pub fn models(&self, principal: &Principal) -> Vec<ModelView> {
         let snapshot = self.pipeline.snapshot.load();
@@ -224,7 +229,7 @@ impl Gateway {
             .map(|endpoint| ModelView { id: endpoint.id.to_string(), endpoints: vec![Arc::clone(endpoint)] })
             .collect();
         for alias in snapshot.catalog.aliases().keys() {
-            if let Ok(selection) = snapshot.catalog.resolve(alias) {
+            if let Ok(selection) = snapshot.catalog.resolve(alias, self.clock.now()) {
                 let endpoints: Vec<_> =
                     selection.candidates.into_iter().filter(|endpoint| principal.may_use(alias, &endpoint.id)).collect();
                 if !endpoints.is_empty() {
@@ -238,7 +243,7 @@ impl Gateway {
 
     /// One model by any name a call may use.
     pub fn model(&self, principal: &Principal, name: &str) -> Result<ModelView> {
-        let selection = self.pipeline.snapshot.load().catalog.resolve(name)?;
+        let selection = self.pipeline.snapshot.load().catalog.resolve(name, self.clock.now())?;
         let endpoints: Vec<_> = selection
             .candidates
             .into_iter()
@@ -298,7 +303,7 @@ fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
     Snapshot {
         catalog: supply.catalog(),
         fee: settings.ledger.fee,
-        markup: Vec::new(),
+        markup: settings.ledger.markup.clone(),
         hold_timeout: settings.ledger.hold_timeout,
         kill_switch: settings.kill_switch,
         open: settings.auth.insecure_no_auth,

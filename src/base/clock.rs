@@ -66,6 +66,60 @@ impl Clock {
     }
 }
 
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+
+    /// A date (its midnight UTC) or an RFC 3339 time, with up to milliseconds: `2026-12-01`, `2026-12-01T06:30:00Z`,
+    /// `2026-12-01T06:30:00.250+01:00`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        written(text).ok_or_else(|| format!("'{text}' is no date; write 2026-12-01 or 2026-12-01T06:30:00Z"))
+    }
+}
+
+fn written(text: &str) -> Option<Timestamp> {
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, Some(time)),
+        None => (text, None),
+    };
+    let midnight = days(date)?.checked_mul(86_400_000)?;
+    let Some(time) = time else { return Some(Timestamp(midnight)) };
+    let (clock, offset_minutes) = match time.strip_suffix(['Z', 'z']) {
+        Some(clock) => (clock, 0),
+        None => {
+            let (clock, offset) = time.split_at(time.rfind(['+', '-'])?);
+            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+            let minutes = number(hours, 2, 0..=23)? * 60 + number(minutes, 2, 0..=59)?;
+            (clock, if offset.starts_with('-') { -minutes } else { minutes })
+        }
+    };
+    let (whole, fraction) = clock.split_once('.').map_or((clock, "0"), |(whole, fraction)| (whole, fraction));
+    let mut parts = whole.split(':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let span = (number(hours, 2, 0..=23)? * 60 + number(minutes, 2, 0..=59)? - offset_minutes) * 60_000;
+    let seconds_ms = number(seconds, 2, 0..=59)? * 1000;
+    let fraction_ms = if fraction.len() <= 3 { number(&format!("{fraction:0<3}"), 3, 0..=999)? } else { return None };
+    parts.next().is_none().then_some(Timestamp(midnight + span + seconds_ms + fraction_ms))
+}
+
+/// Days since 1970 of an ISO date. By Howard Hinnant's `days_from_civil`.
+fn days(date: &str) -> Option<i64> {
+    let mut parts = date.split('-');
+    let (year, month, day) = (number(parts.next()?, 4, 1..=9999)?, number(parts.next()?, 2, 1..=12)?, number(parts.next()?, 2, 1..=31)?);
+    let y = if month <= 2 { year - 1 } else { year };
+    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+    // The 31st of a shorter month is the day of another one.
+    let same = Timestamp(days * 86_400_000).to_string().starts_with(date);
+    (parts.next().is_none() && same).then_some(days)
+}
+
+/// Exactly so many digits, within the range.
+fn number(text: &str, digits: usize, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+    let valid = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|value| valid && range.contains(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +130,29 @@ mod tests {
         assert_eq!(Timestamp(1_795_247_999_123).to_string(), "2026-11-21T07:59:59.123Z");
         assert_eq!(Timestamp(951_782_400_000).to_string(), "2000-02-29T00:00:00.000Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn reads_dates_and_rfc3339() {
+        let read = |text: &str| text.parse::<Timestamp>().map(|at| at.to_string());
+        assert_eq!(read("2026-12-01"), Ok("2026-12-01T00:00:00.000Z".into()));
+        assert_eq!(read("2026-12-01T06:30:05Z"), Ok("2026-12-01T06:30:05.000Z".into()));
+        assert_eq!(read("2000-02-29T00:30:00.25+01:00"), Ok("2000-02-28T23:30:00.250Z".into()));
+        assert_eq!(read("1969-12-31T23:59:59.999-00:00"), Ok("1969-12-31T23:59:59.999Z".into()));
+        for bad in [
+            "",
+            "May",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-2-1",
+            "2026-12-01T",
+            "2026-12-01T06:30Z",
+            "2026-12-01T06:30:00",
+            "2026-12-01-01",
+            "2026-12-01T24:00:00Z",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn hold(cx: &Context, facts: &RequestFacts, output: u64) -> Result<Option<Money>
         let Some(quote) = cx.quote(facts, endpoint) else { continue };
         let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
         let input = endpoint.context_window.map_or(input, |window| input.min(window));
-        most = most.max(quote.hold(input, output.min(output_bound(facts, endpoint)))?);
+        most = most.max(Some(quote.hold(input, output.min(output_bound(facts, endpoint)))?));
     }
     Ok(most)
 }
@@ -94,7 +94,7 @@ pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint
         return Money::ZERO;
     }
     let usage = Usage::default().with(Tokens::InputUncached, estimated_input(facts));
-    let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage, &cx.asked(facts)).ok());
+    let amount = endpoint.price_at(cx.began_at).and_then(|price| price.sheet.amount(&usage, &cx.asked(facts)).ok());
     amount.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(Money::ZERO)
 }
 

@@ -11,8 +11,7 @@ use crate::domain::ledger::{
     Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy, Ticket,
     UsageSource,
 };
-use crate::protocol::Operation;
-use crate::protocol::openai::ReadUsage;
+use crate::protocol::{Operation, ReadUsage};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -247,7 +246,7 @@ impl OpenOrder {
         }
         let quote = self.cx.quote(&self.facts, self.endpoint.as_ref()?)?;
         let settle = |usage: &Usage| match quote.settle(usage, ending.service_tier.as_deref()) {
-            Ok(settled) => settled,
+            Ok(settled) => Some(settled),
             Err(error) => {
                 tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
                 None

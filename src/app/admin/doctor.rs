@@ -1,7 +1,7 @@
 //! Owns: what is wrong with this installation, and what to do about it.
 
 use crate::app::Gateway;
-use crate::base::Result;
+use crate::base::{Result, Timestamp};
 use crate::domain::identity::{KeyStore, Scope};
 use crate::domain::ledger::{Ledger, Report};
 use serde_json::{Value, json};
@@ -134,10 +134,11 @@ fn prices(gateway: &Gateway) -> Finding {
         .catalog
         .endpoints()
         .into_iter()
-        .filter(|endpoint| endpoint.price.is_none())
+        .filter(|endpoint| endpoint.price_at(gateway.clock.now()).is_none())
         .map(|endpoint| endpoint.id.to_string())
         .collect();
-    let age_days = day_number(book.dated()).map(|day| gateway.clock.now().0 / DAY_MS - day);
+    let dated: Option<Timestamp> = book.dated().parse().ok();
+    let age_days = dated.map(|day| (gateway.clock.now().0 - day.0).div_euclid(DAY_MS));
     let detail = format!("the price book is dated {}", book.dated());
     if age_days.is_some_and(|days| days > BOOK_OLD_AFTER_DAYS) {
         return finding(
@@ -159,16 +160,6 @@ fn prices(gateway: &Gateway) -> Finding {
         );
     }
     finding("prices", "prices", Status::Ok, detail, "")
-}
-
-/// Days since 1970 of a date written `YYYY-MM-DD` (days from civil, by Howard Hinnant).
-fn day_number(date: &str) -> Option<i64> {
-    let mut parts = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let y = year - i64::from(month <= 2);
-    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
-    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    Some(era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468)
 }
 
 fn providers(gateway: &Gateway) -> Vec<Finding> {
@@ -200,16 +191,4 @@ fn providers(gateway: &Gateway) -> Vec<Finding> {
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_from_dates() {
-        assert_eq!(day_number("1970-01-01"), Some(0));
-        assert_eq!(day_number("2026-11-21"), Some(20_778));
-        assert_eq!(day_number("soon"), None);
-    }
 }

@@ -4,6 +4,7 @@
 use super::environment::variable;
 use super::file::{Section, read_file};
 use super::layers::Layers;
+use super::price::read_markup;
 use super::resilience::read_resilience;
 use super::scalar::{Scalar, wrong};
 use super::supply::{read_aliases, read_providers};
@@ -44,7 +45,7 @@ impl Settings {
             server,
             store: StoreSettings { database: read_database(&layers, env)? },
             log: read_log(&layers)?,
-            ledger: read_ledger(&layers)?,
+            ledger: read_ledger(file, &layers)?,
             providers: read_providers(file, env, &layers)?,
             aliases: read_aliases(file)?,
             resilience: read_resilience(&|name: &str| Ok(layers.get(&format!("resilience.{name}"))))?,
@@ -163,13 +164,14 @@ fn read_log(layers: &Layers) -> Result<LogSettings> {
     Ok(LogSettings { level: layers.get("log.level").one_of(&levels)?, format })
 }
 
-fn read_ledger(layers: &Layers) -> Result<LedgerSettings> {
+fn read_ledger(file: &Section, layers: &Layers) -> Result<LedgerSettings> {
     let durability = [("strict", Durability::Strict), ("hybrid", Durability::Hybrid), ("relaxed", Durability::Relaxed)];
     let fee = layers.get("ledger.fee_percent");
     Ok(LedgerSettings {
         on: layers.get("ledger.enabled").on_off()?,
         durability: layers.get("ledger.durability").one_of(&durability)?,
         fee: Ratio::from_percent(&fee.text).map_err(|_| fee.fail("is not a percentage; write 5 or 5.5"))?,
+        markup: read_markup(file)?,
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Owns: settings of the supply: providers, their models, aliases, retries and breakers.
 
 use crate::base::Secret;
-use crate::domain::catalog::{DataPolicy, PriceLine};
+use crate::domain::catalog::{DataPolicy, PriceSheet};
 use crate::domain::health::BreakerPolicy;
 use crate::domain::provider::Family;
 use std::time::Duration;
@@ -42,8 +42,8 @@ pub struct ProviderSettings {
 #[derive(Clone, Debug, Default)]
 pub struct ModelSettings {
     pub id: String,
-    /// Replaces the book's prices.
-    pub price: Option<Vec<PriceLine>>,
+    /// Replace the book's prices from the first of them on. Empty: the book's hold.
+    pub prices: Vec<PriceSheet>,
     pub context_window: Option<u64>,
     pub max_output: Option<u64>,
     pub quality: Option<u8>,

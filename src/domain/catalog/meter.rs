@@ -1,6 +1,7 @@
 //! Owns: what is counted, and the counts of one call.
 //! Refuses to know: what a unit costs (price), and how a provider writes its counts (protocol).
 
+use crate::protocol::ReadUsage;
 use serde::{Deserialize, Serialize};
 
 /// What is counted. Meters are a disjoint partition of a call's usage: no token is in two of them. The names in JSON are
@@ -113,6 +114,23 @@ impl Usage {
 
     fn sum(&self, wanted: fn(Meter) -> bool) -> u64 {
         Meter::ALL.iter().filter(|meter| wanted(**meter)).fold(0, |sum, meter| sum.saturating_add(self.get(*meter)))
+    }
+}
+
+impl From<ReadUsage> for Usage {
+    fn from(read: ReadUsage) -> Self {
+        Self::default()
+            .with(Meter::InputUncached, read.input_uncached)
+            .with(Meter::CacheRead, read.cache_read)
+            .with(Meter::CacheWrite, read.cache_write)
+            .with(Meter::CacheWrite1h, read.cache_write_1h)
+            .with(Meter::AudioIn, read.audio_in)
+            .with(Meter::ImageIn, read.image_in)
+            .with(Meter::OutputText, read.output_text)
+            .with(Meter::OutputReasoning, read.output_reasoning)
+            .with(Meter::AudioOut, read.audio_out)
+            .with(Meter::Seconds, read.seconds)
+            .with(Meter::Searches, read.searches)
     }
 }
 

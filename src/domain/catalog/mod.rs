@@ -2,6 +2,7 @@
 
 mod book;
 mod endpoint;
+mod history;
 mod index;
 mod markup;
 mod meter;
@@ -11,6 +12,7 @@ mod tier;
 
 pub use book::{Capability, DataSet, ModelFacts, ModelMode, PriceBook};
 pub use endpoint::{DataPolicy, Endpoint};
+pub use history::PriceHistory;
 pub use index::{Catalog, MakeEndpoint, ProviderEntry, Selection};
 pub use markup::{MarkupRule, Sell, sell_for};
 pub use meter::{Meter, Usage};

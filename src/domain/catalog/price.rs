@@ -7,7 +7,7 @@ use crate::base::{Exact, Ratio, Timestamp};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// One line of a price sheet: `num` pico-units (10^-12) of the currency buy `per` units of the meter. $0.0375 per
@@ -206,6 +206,13 @@ impl PinnedPrice {
         hash.copy_from_slice(digest(&SHA256, json.as_bytes()).as_ref());
         Arc::new(Self { hash, json: json.into(), sheet: sheet.clone() })
     }
+
+    pub fn hash_hex(&self) -> String {
+        self.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
 }
 
 #[cfg(test)]
@@ -288,7 +295,7 @@ mod tests {
     fn a_tier_has_its_line_or_its_factor() {
         let usage = Usage::default().with(Meter::InputUncached, 100).with(Meter::OutputText, 10);
         assert_eq!(rated(&rich(), usage, ServiceTier::Flex, NOON), 100 * 75 + 10 * 600, "flex has no output line and no factor");
-        assert_eq!(rated(&rich(), usage, ServiceTier::Batch, NOON), (100 * 150 + 10 * 600) / 2);
+        assert_eq!(rated(&rich(), usage, ServiceTier::Batch, NOON), 100 * 75 + 10 * 300);
         assert_eq!(rated(&rich(), usage, ServiceTier::Priority, NOON), (100 * 150 + 10 * 600) * 2);
         assert_eq!(rated(&rich(), usage, ServiceTier::Auto, NOON), 100 * 150 + 10 * 600);
         let search = Usage::default().with(Meter::Searches, 1);
@@ -306,7 +313,7 @@ mod tests {
     fn the_bound_takes_the_dearest_tier_and_time_that_may_come() {
         let bound = |tier| rich().upper_bound(100, 10, &Rating { tier, at: NOON }).unwrap().round(Rounding::Up).unwrap().as_nano();
         assert_eq!(bound(ServiceTier::Standard), 100 * 150 + 10 * 600);
-        assert_eq!(bound(ServiceTier::Batch), (100 * 150 + 10 * 600) / 2);
+        assert_eq!(bound(ServiceTier::Batch), 100 * 75 + 10 * 300);
         assert_eq!(bound(ServiceTier::Flex), 100 * 150 + 10 * 600, "a provider may serve it as standard");
         assert_eq!(bound(ServiceTier::Auto), (100 * 150 + 10 * 600) * 2);
     }

@@ -101,6 +101,7 @@ pub struct TrueUp {
     pub order: OrderId,
     /// Who served, and so is owed more or less.
     pub provider: Arc<str>,
+    pub endpoint: Option<Arc<str>>,
     pub rated: Option<Rated>,
     pub usage: Usage,
     pub usage_source: UsageSource,

@@ -13,4 +13,4 @@ pub use models::{ModelObject, model_list, model_object};
 pub use reply::ReplyFacts;
 pub use request::{Edits, RequestFacts};
 pub use stream::{StreamEnd, StreamScan};
-pub use usage::{ReadUsage, read_usage};
+pub use usage::read_usage;

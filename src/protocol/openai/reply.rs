@@ -1,6 +1,7 @@
 //! Owns: what the gateway must know of a whole reply. The reply itself goes to the caller as the provider's bytes.
 
-use super::usage::{ReadUsage, read_usage};
+use super::usage::read_usage;
+use crate::protocol::ReadUsage;
 use memchr::{memchr, memmem};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;

@@ -2,8 +2,8 @@
 //! provider's bytes; only a usage chunk that the gateway itself asked for is taken out.
 
 use super::reply::text;
-use super::usage::{ReadUsage, read_usage};
-use crate::protocol::sse;
+use super::usage::read_usage;
+use crate::protocol::{ReadUsage, sse};
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use memchr::memmem::Finder;

@@ -4,8 +4,8 @@ use gotoai::base::{Money, OpId, OrderId, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, Usage};
 use gotoai::domain::identity::UserPath;
 use gotoai::domain::ledger::{
-    Action, Amounts, Attempt, AttemptOutcome, Command, OpenWallet, Operation, Rated, Reserve, Settle, TopUp, UsageSource, WalletKind,
-    settle_amounts,
+    Action, Amounts, Attempt, AttemptOutcome, Command, OpenWallet, Operation, Outcome, Rated, Reserve, Settle, TopUp, UsageSource,
+    WalletKind, settle_amounts,
 };
 
 /// The platform's share in all of these tests: 5.5 %.
@@ -128,6 +128,7 @@ pub(crate) fn release(n: u8) -> Command {
 /// The provider may bill, the user got nothing.
 pub(crate) fn settle_undelivered(n: u8, tokens: u64) -> Command {
     let mut settle = settling(n, tokens, UsageSource::Estimated);
+    settle.outcome = Some(Outcome::Undelivered);
     settle.loss = settle.amounts.map_or(Money::ZERO, |amounts| amounts.cost);
     settle.amounts = settle.amounts.map(Amounts::without_charge);
     Command::Settle(Box::new(settle))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gotoai::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OrderId, Ratio, Secret};
-use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PinnedPrice, PriceLine, PriceSheet, ProviderEntry};
+use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PriceHistory, PriceLine, PriceSheet, ProviderEntry};
 use gotoai::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
 use gotoai::domain::identity::KeyRing;
 use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
@@ -38,8 +38,7 @@ pub(crate) fn endpoint(id: &str, provider: &Arc<impl Provider + 'static>) -> End
         provider_name: provider_name.into(),
         family: Family::by_name("openai").unwrap(),
         model: model.into(),
-        pinned: Some(PinnedPrice::of(&price)),
-        price: Some(price),
+        prices: PriceHistory::of([&*price]),
         context_window: None,
         max_output: Some(1000),
         quality: None,
