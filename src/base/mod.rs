@@ -1,11 +1,13 @@
 //! Floor 0: the words every floor uses. No I/O, no policy.
 
+mod calendar;
 mod clock;
 mod error;
 mod id;
 mod money;
 mod secret;
 
+pub use calendar::{DAY_MS, Date};
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, ErrorKind, Fault, Result, Retry};
 pub use id::{KeyId, OpId, OrderId};

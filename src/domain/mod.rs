@@ -5,5 +5,6 @@ pub mod health;
 pub mod identity;
 pub mod ledger;
 pub mod provider;
+pub mod reconcile;
 pub mod routing;
 pub mod usage;
