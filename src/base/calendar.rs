@@ -17,7 +17,6 @@ pub struct Date {
 
 impl Date {
     /// The date of a number of days since 1970-01-01.
-    #[expect(clippy::many_single_char_names, reason = "the names of the published algorithm")]
     pub const fn of_day(days: i64) -> Self {
         let z = days + 719_468;
         let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));

@@ -101,7 +101,8 @@ impl Grouping {
         let costs = || rows.iter().filter(|row| row.cost.is_some());
         let mapped = |row: &&&BillRow| terms.our_key(row).is_some();
         // Keys are told apart only where the map speaks of both halves of the bill.
-        let keyed = [counts().any(|row| mapped(&row)) || counts().next().is_none(), costs().any(|row| mapped(&row)) || costs().next().is_none()];
+        let keyed =
+            [counts().any(|row| mapped(&row)) || counts().next().is_none(), costs().any(|row| mapped(&row)) || costs().next().is_none()];
         Self {
             keyed: !terms.key_map.is_empty() && !rows.is_empty() && keyed == [true, true],
             whole_counts: counts().filter(|row| row.model.is_none()).map(|row| row.day).collect(),
@@ -151,7 +152,11 @@ pub(super) fn cells(bill: &[&BillRow], ours: &[&OurRow], terms: &Terms) -> Optio
     }
     for row in bill {
         for scope in grouping.scopes_of(row, terms) {
-            let key = if grouping.keyed { terms.our_key(row).map(str::to_owned).or_else(|| row.key.clone().or_else(|| row.group.clone())) } else { None };
+            let key = if grouping.keyed {
+                terms.our_key(row).map(str::to_owned).or_else(|| row.key.clone().or_else(|| row.group.clone()))
+            } else {
+                None
+            };
             let name = row.model.as_deref().map(|model| terms.our_model(model)).or(row.line.as_deref());
             let cell = find(&mut cells, (row.day, scope, key), name);
             take(&mut cell.theirs, row)?;

@@ -84,7 +84,8 @@ pub(super) enum Counted {
 impl Counted {
     pub(super) fn of(cell: &Cell) -> Self {
         let counts = cell.counts();
-        let total = |side: fn(&Diff) -> u64| counts.iter().filter(|diff| diff.counter.is_token()).map(|diff| u128::from(side(diff))).sum::<u128>();
+        let total =
+            |side: fn(&Diff) -> u64| counts.iter().filter(|diff| diff.counter.is_token()).map(|diff| u128::from(side(diff))).sum::<u128>();
         let differs = |wanted: Ordering| counts.iter().any(|diff| diff.theirs.cmp(&diff.ours) == wanted);
         let others_agree = counts.iter().filter(|diff| !diff.counter.is_token()).all(|diff| diff.theirs == diff.ours);
         match (differs(Ordering::Greater), differs(Ordering::Less)) {

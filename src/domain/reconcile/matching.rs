@@ -181,7 +181,8 @@ fn gap_id(cell: &Cell, class: GapClass, provider: &str) -> String {
 fn unit_prices(cell: &Cell) -> Vec<UnitPrice> {
     let per_million = |cost: Exact, count: u64| cost.checked_mul(1_000_000, count.into()).and_then(|price| price.round(Rounding::HalfEven));
     let mut prices = Vec::new();
-    let tokens: u64 = cell.theirs.usage.iter().filter(|(counter, _)| counter.is_token()).map(|(_, count)| *count).fold(0, u64::saturating_add);
+    let tokens: u64 =
+        cell.theirs.usage.iter().filter(|(counter, _)| counter.is_token()).map(|(_, count)| *count).fold(0, u64::saturating_add);
     let ours = Exact::new(cell.ours.cost_nano, 1);
     if Counted::of(cell) == Counted::Equal
         && let (Some(theirs), Some(ours)) = (cell.theirs.cost, ours)
@@ -218,6 +219,8 @@ fn totals(cells: &[Cell], ours: &[&OurRow], tax: Exact, terms: &Terms) -> Option
         billed += billed_nano(cell).unwrap_or(0);
     }
     let mut sum = OurRow::new(terms.from, String::new(), None);
-    ours.iter().for_each(|row| sum.add(row));
+    for row in ours {
+        sum.add(row);
+    }
     Some(Totals { theirs, billed_nano: billed, tax, ours: sum })
 }

@@ -17,3 +17,6 @@ pub use matching::{Gap, Reconciliation, Terms, Tolerance, Totals, UnitPrice, mat
 pub use model_name::same_model;
 pub use propose::Proposal;
 pub use row::{Books, OurRow};
+
+#[cfg(test)]
+mod tests;

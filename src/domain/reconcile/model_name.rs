@@ -4,8 +4,33 @@
 
 /// Regions and vendors that stand before a model's id, with a dot between.
 const PREFIXES: &[&str] = &[
-    "us", "eu", "apac", "global", "us-gov", "au", "jp", "ca", "anthropic", "amazon", "meta", "mistral", "cohere", "ai21", "openai", "deepseek",
-    "qwen", "stability", "writer", "twelvelabs", "luma", "minimax", "moonshot", "moonshotai", "google", "nvidia", "zai",
+    "us",
+    "eu",
+    "apac",
+    "global",
+    "us-gov",
+    "au",
+    "jp",
+    "ca",
+    "anthropic",
+    "amazon",
+    "meta",
+    "mistral",
+    "cohere",
+    "ai21",
+    "openai",
+    "deepseek",
+    "qwen",
+    "stability",
+    "writer",
+    "twelvelabs",
+    "luma",
+    "minimax",
+    "moonshot",
+    "moonshotai",
+    "google",
+    "nvidia",
+    "zai",
 ];
 
 /// The part of a name that is the model's own.
@@ -80,8 +105,20 @@ pub(super) fn model_key(name: &str) -> String {
         }
     }
     words.retain(|word| !word.is_empty());
-    words.sort_unstable();
-    words.join("-")
+    // Numbers in a row are one: 3.5 is not 5.3.
+    let mut joined: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        match joined.last_mut().filter(|last| is_version(last) && is_number(&word)) {
+            Some(last) => *last = format!("{last}.{word}"),
+            None => joined.push(word),
+        }
+    }
+    joined.sort_unstable();
+    joined.join("-")
+}
+
+fn is_version(text: &str) -> bool {
+    text.split('.').all(is_number)
 }
 
 /// Whether a bill's name and ours mean the same model.
@@ -125,6 +162,8 @@ mod tests {
             ("claude-sonnet-4-5", "claude-opus-4-5"),
             ("deepseek-v3", "deepseek-v2"),
             ("deepseek/deepseek-chat:free", "deepseek/deepseek-chat"),
+            ("gpt-3.5-0301", "gpt-5.3"),
+            ("llama-3.1-8b", "llama-3.8-1b"),
             ("llama-3.1-8b", "llama-3.1-70b"),
             ("qwen2.5-72b", "qwen3-72b"),
             ("Nova2.0Lite", "amazon.nova-pro-v1:0"),

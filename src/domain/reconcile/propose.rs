@@ -47,8 +47,11 @@ impl Draft<'_> {
 
 /// What closes a gap; empty where the bill does not say what it costs. `None`: an amount is beyond what a posting holds.
 pub(super) fn propose(provider: &str, finding: &str, cell: &Cell, class: GapClass) -> Option<Vec<Proposal>> {
-    let accounts =
-        Accounts { payable: format!("prov:{provider}:payable"), suspense: format!("prov:{provider}:suspense"), cogs: format!("cogs:{provider}") };
+    let accounts = Accounts {
+        payable: format!("prov:{provider}:payable"),
+        suspense: format!("prov:{provider}:suspense"),
+        cogs: format!("cogs:{provider}"),
+    };
     let mut draft = Draft { finding, proposals: Vec::new() };
     if let Some(billed) = billed_nano(cell) {
         let rest = suspended(&mut draft, &accounts, cell, billed - cell.ours.cost_nano)?;
@@ -89,7 +92,11 @@ fn owed_more<'a>(accounts: &'a Accounts, cell: &Cell, class: GapClass) -> (&'a s
         | GapClass::PriceVersion
         | GapClass::Rounding
         | GapClass::Unknown => {
-            if cell.ours.unpriced > 0 { (&accounts.cogs, "cost of calls that had no price") } else { (VARIANCE, "billed higher than booked") }
+            if cell.ours.unpriced > 0 {
+                (&accounts.cogs, "cost of calls that had no price")
+            } else {
+                (VARIANCE, "billed higher than booked")
+            }
         }
     }
 }

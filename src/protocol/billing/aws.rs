@@ -7,17 +7,25 @@ use crate::base::Date;
 
 pub(super) fn read(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     each_line(bytes, &["lineitemusagetype", "lineitemunblendedcost"], bill, |line, bill| {
-        if is_bedrock(line) {
-            bill.push(read_line(line)?);
-        } else {
+        if !is_bedrock(line) {
             bill.foreign += 1;
+            return Ok(());
+        }
+        let row = read_line(line)?;
+        // The id is unique within a period only.
+        let id = line.get(&["identitylineitemid"]).map(|id| format!("{id} {:?} {:?}", line.get(&["lineitemusagestartdate"]), row.line));
+        if id.is_some_and(|id| !bill.first_time(id)) {
+            bill.repeated += 1;
+        } else {
+            bill.push(row);
         }
         Ok(())
     })
 }
 
 fn is_bedrock(line: &Line<'_>) -> bool {
-    let names = [line.get(&["lineitemproductcode"]), line.get(&["productproductname"]), line.get(&["productservicename"]), line.get(&["product"])];
+    let names =
+        [line.get(&["lineitemproductcode"]), line.get(&["productproductname"]), line.get(&["productservicename"]), line.get(&["product"])];
     names.into_iter().flatten().any(|name| name.to_ascii_lowercase().contains("bedrock"))
 }
 
@@ -29,7 +37,9 @@ fn read_line(line: &Line<'_>) -> Result<BillRow, String> {
     let day = match kind {
         // A month's tax is of no day; it is only told.
         LineKind::Tax => Date::of(start),
-        LineKind::Usage | LineKind::Tool | LineKind::Credit => within.ok_or("it is of more than one day: export with daily or hourly granularity")?,
+        LineKind::Usage | LineKind::Tool | LineKind::Credit => {
+            within.ok_or("it is of more than one day: export with daily or hourly granularity")?
+        }
     };
     let mut row = BillRow::new(line.number, day);
     row.kind = kind;

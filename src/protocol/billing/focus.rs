@@ -1,4 +1,4 @@
-//! Owns: the lines of AI services in a FOCUS 1.2 table (FinOps Open Cost and Usage Specification), whichever provider wrote it.
+//! Owns: the lines of AI services in a FOCUS 1.2 table (the open specification of cost and usage), whichever provider wrote it.
 //! What is owed is `BilledCost`.
 
 use super::sheet::{Line, each_line};
@@ -74,7 +74,8 @@ fn tokens(line: &Line<'_>) -> Result<Option<u64>, String> {
 
 /// From the price details, else a resource that is a model, else the text before the last comma of the meter (`gpt-4o, input tokens`).
 fn model(line: &Line<'_>) -> Option<String> {
-    let details = line.get(&["skupricedetails"]).and_then(|json| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).ok());
+    let details =
+        line.get(&["skupricedetails"]).and_then(|json| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).ok());
     let named = details.iter().flatten().find(|(name, _)| {
         let name = name.to_ascii_lowercase();
         MODEL_MEMBERS.contains(&name.strip_prefix("x_").unwrap_or(&name))

@@ -209,7 +209,8 @@ fn pages_in_a_row_are_read_and_pages_that_overlap_count_once() {
 #[test]
 fn what_is_no_bill_is_said_and_nothing_panics() {
     for format in Format::ALL {
-        for bytes in [&b""[..], b"{", b"[1]", b"[]", b"{\"data\": [{}]}", b"a,b\n\"", b"\xff\xfe\x00", b"billedcost,chargeperiodstart\n,\n"] {
+        for bytes in [&b""[..], b"{", b"[1]", b"[]", b"{\"data\": [{}]}", b"a,b\n\"", b"\xff\xfe\x00", b"billedcost,chargeperiodstart\n,\n"]
+        {
             let _ = read(format, bytes, &mut Bill::default());
         }
     }

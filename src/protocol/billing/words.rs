@@ -86,7 +86,15 @@ mod tests {
 
     #[test]
     fn units_say_how_many() {
-        let units = ["1K tokens", "Tokens", "1M Tokens", "tokens (1K)", "AWS Marketplace software usage|us-west-2|Million Input Tokens", "Units", "Hours"];
+        let units = [
+            "1K tokens",
+            "Tokens",
+            "1M Tokens",
+            "tokens (1K)",
+            "AWS Marketplace software usage|us-west-2|Million Input Tokens",
+            "Units",
+            "Hours",
+        ];
         assert_eq!(units.map(token_unit), [Some(3), Some(0), Some(6), Some(3), Some(6), None, None]);
     }
 }
