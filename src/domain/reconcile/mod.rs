@@ -14,7 +14,6 @@ mod row;
 pub use cell::{Cell, Diff, Scope, Theirs};
 pub use classify::GapClass;
 pub use matching::{Gap, Reconciliation, Terms, Tolerance, Totals, UnitPrice, match_bill};
-pub use model_name::same_model;
 pub use propose::Proposal;
 pub use row::{Books, OurRow};
 

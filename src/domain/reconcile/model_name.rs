@@ -121,14 +121,13 @@ fn is_version(text: &str) -> bool {
     text.split('.').all(is_number)
 }
 
-/// Whether a bill's name and ours mean the same model.
-pub fn same_model(theirs: &str, ours: &str) -> bool {
-    model_key(theirs) == model_key(ours)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn same_model(theirs: &str, ours: &str) -> bool {
+        model_key(theirs) == model_key(ours)
+    }
 
     #[test]
     fn one_model_under_its_names() {

@@ -2,6 +2,7 @@
 
 use super::cell::cells;
 use super::classify::{billed_nano, classify};
+use super::propose::propose;
 use super::*;
 use crate::base::{Date, Exact, Money};
 use crate::protocol::billing::{Bill, BillRow, Counter, Counts, Format, read};
@@ -265,7 +266,7 @@ proptest! {
         for cell in &cells {
             let mut moved: BTreeMap<String, i128> = BTreeMap::new();
             let class = classify(cell, &terms.tolerance);
-            let proposals = class.map_or(Vec::new(), |(class, _)| super::propose::propose("acme", "gap_1", cell, class).unwrap());
+            let proposals = class.map_or(Vec::new(), |(class, _)| propose("acme", "gap_1", cell, class).unwrap());
             for posting in &proposals {
                 prop_assert!(posting.amount_nano > 0 && posting.debit != posting.credit);
                 *moved.entry(posting.credit.clone()).or_default() += i128::from(posting.amount_nano);
