@@ -102,7 +102,7 @@ fn terms(gateway: &Gateway, asked: &Arguments, bill: &Bill) -> Result<Option<Ter
     let Some(to) = to.or(bill.days.map(|(_, last)| last.min(yesterday))) else { return Ok(None) };
     if to < from {
         let why =
-            format!("no day is left from {} to {}; a day that is not over is compared only where 'to' names it", text(from), text(to));
+            format!("no day is left from {} to {}; a day that is not over is compared only where 'to' (--until) names it", text(from), text(to));
         return Err(refuse("to", why));
     }
     Ok(Some(Terms {
