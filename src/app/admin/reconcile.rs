@@ -101,8 +101,11 @@ fn terms(gateway: &Gateway, asked: &Arguments, bill: &Bill) -> Result<Option<Ter
     let Some(from) = from.or(bill.days.map(|(first, _)| first)) else { return Ok(None) };
     let Some(to) = to.or(bill.days.map(|(_, last)| last.min(yesterday))) else { return Ok(None) };
     if to < from {
-        let why =
-            format!("no day is left from {} to {}; a day that is not over is compared only where 'to' (--until) names it", text(from), text(to));
+        let why = format!(
+            "no day is left from {} to {}; a day that is not over is compared only where 'to' (--until) names it",
+            text(from),
+            text(to)
+        );
         return Err(refuse("to", why));
     }
     Ok(Some(Terms {
