@@ -6,5 +6,6 @@ pub mod identity;
 pub mod ledger;
 pub mod provider;
 pub mod risk;
+pub mod reconcile;
 pub mod routing;
 pub mod usage;

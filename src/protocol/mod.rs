@@ -2,6 +2,7 @@
 
 pub mod anthropic;
 pub mod gemini;
+pub mod billing;
 pub mod openai;
 mod operation;
 pub mod sse;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import catalog, demo, doctor, keys, ledger, options, render, serve, session, wallet
+from gotoai.cli import catalog, demo, doctor, keys, ledger, options, reconcile, render, serve, session, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,7 @@ def program() -> None:
     """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
 
 
+ledger.group.add_command(reconcile.reconcile)
 for command in (
     serve.serve,
     demo.demo,

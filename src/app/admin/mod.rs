@@ -6,6 +6,7 @@ mod doctor;
 mod keys;
 mod ledger;
 mod receipt;
+mod reconcile;
 mod wallet;
 
 pub use catalog::price_view;
@@ -30,6 +31,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
     ("ledger.verify", ledger::verify),
+    ("ledger.reconcile", reconcile::reconcile),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
     ("prices.refresh", catalog::refresh),
