@@ -48,6 +48,8 @@ pub struct Gateway {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     notice: Mutex<Option<Secret>>,
     closed: AtomicBool,
+    /// For administration only: what this one leaves behind is anchored by those that serve.
+    offline: bool,
 }
 
 impl Gateway {
@@ -92,6 +94,7 @@ impl Gateway {
             tasks: Mutex::default(),
             notice: Mutex::default(),
             closed: AtomicBool::new(false),
+            offline,
         });
         gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
         gateway.load_lists()?;
@@ -121,8 +124,8 @@ impl Gateway {
         self.notice.lock().take()
     }
 
-    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger. Idempotent.
-    pub async fn close(&self) {
+    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger, anchors it. Idempotent.
+    pub async fn close(self: &Arc<Self>) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -136,6 +139,9 @@ impl Gateway {
         }
         let ledger = Arc::clone(&self.ledger);
         let _ = self.runtime.spawn_blocking(move || ledger.close()).await;
+        if !self.offline && self.settings.ledger.on && self.settings.ledger.anchor_every.is_some() {
+            tasks::anchor(Arc::clone(self)).await;
+        }
     }
 
     /// A wallet that pays after use, without limit, so that a first user needs no top-up.

@@ -30,6 +30,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
     ("ledger.verify", ledger::verify),
+    ("ledger.anchor", ledger::anchor),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
     ("prices.refresh", catalog::refresh),

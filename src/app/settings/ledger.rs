@@ -1,10 +1,11 @@
-//! Owns: settings of the money.
+//! Owns: settings of the money and of its proof.
 
 use crate::base::Ratio;
 use crate::domain::ledger::Durability;
+use std::path::PathBuf;
 use std::time::Duration;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LedgerSettings {
     /// `GOTOAI_LEDGER`: `off` makes a pure proxy that books nothing. Default on.
     pub on: bool,
@@ -14,4 +15,10 @@ pub struct LedgerSettings {
     pub fee: Ratio,
     /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
     pub hold_timeout: Duration,
+    /// `ledger.anchor_minutes`: how often the head of the chain is signed when it moved. Default 15 minutes, `None` = off.
+    pub anchor_every: Option<Duration>,
+    /// `ledger.anchor_key`: the file of the signing key, made at first need. Default beside the database.
+    pub anchor_key: PathBuf,
+    /// `ledger.anchor_file`: a copy of every anchor, best on another machine. Default beside the database.
+    pub anchor_file: PathBuf,
 }

@@ -1,9 +1,10 @@
 //! Floor 2, ledger: money facts. `decide` is a pure function of state and command; stores keep what it decides.
 //!
 //! Read in this order: `account` and `posting` (what money is), `order` (what a call is), `command` (what may be asked),
-//! `decide` (what follows), `event` and `chain` (how it is kept honest), `verify` (how it is proved).
+//! `decide` (what follows), `event`, `chain` and `anchor` (how it is kept honest), `verify` (how it is proved).
 
 mod account;
+mod anchor;
 mod chain;
 mod command;
 mod decide;
@@ -16,7 +17,8 @@ mod store;
 mod verify;
 
 pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
-pub use chain::{Block, Hash, hex};
+pub use anchor::{Anchor, AnchorEvidence, AnchorKey};
+pub use chain::{Block, Hash, hex, unhex};
 pub use command::{Attempt, AttemptOutcome, Command, Loss, Refusal, Reply, Reserve, Settle, TopUp};
 pub use decide::decide;
 pub use event::{AccountPayload, Event, EventKind, ReservePayload, SettlePayload, WalletPayload};

@@ -1,6 +1,7 @@
 //! Owns: the ledger's tests. `machine` compares it with an oracle, `examples` are the law's own figures, `tampering` tries
 //! to fool the proof, `store` and `failure` look at what SQLite adds: crashes, several processes, commits that fail.
 
+mod anchors;
 mod commands;
 mod examples;
 mod failure;
