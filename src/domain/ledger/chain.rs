@@ -47,6 +47,18 @@ pub(super) fn merkle_root(leaves: &[Hash]) -> Option<Hash> {
     level.first().copied()
 }
 
+/// The hashes that lead from the leaf at `index` to the root, lowest first; a level at which it has no neighbour adds none.
+pub fn merkle_path(leaves: &[Hash], mut index: usize) -> Vec<Hash> {
+    let mut path = Vec::new();
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        path.extend(level.get(index ^ 1));
+        level = level.chunks(2).filter_map(merkle_root).collect();
+        index /= 2;
+    }
+    path
+}
+
 /// One commit of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -96,7 +108,28 @@ mod tests {
         assert_ne!(root(&[leaf(1), leaf(2)]), root(&[leaf(1), leaf(2), leaf(2)]));
     }
 
+    /// As a verifier walks it: the position and the number of leaves tell at which side a neighbour stands.
+    fn walk(leaf: Hash, path: &[Hash], mut index: usize, mut count: usize) -> Hash {
+        let (mut hash, mut path) = (leaf, path.iter());
+        while count > 1 {
+            if index % 2 == 1 {
+                hash = merkle_root(&[*path.next().unwrap(), hash]).unwrap();
+            } else if index + 1 < count {
+                hash = merkle_root(&[hash, *path.next().unwrap()]).unwrap();
+            }
+            (index, count) = (index / 2, count.div_ceil(2));
+        }
+        hash
+    }
+
     proptest! {
+        #[test]
+        fn every_path_leads_to_the_root(count in 1..70_usize, at in 0..70_usize) {
+            let leaves: Vec<Hash> = (0..count).map(|n| sha256(&n.to_be_bytes())).collect();
+            let path = merkle_path(&leaves, at % count);
+            prop_assert_eq!(Some(walk(leaves[at % count], &path, at % count, count)), merkle_root(&leaves));
+        }
+
         #[test]
         fn any_changed_leaf_changes_the_root(count in 1..40_usize, at in 0..40_usize) {
             let mut leaves: Vec<Hash> = (0..count).map(|n| sha256(&n.to_be_bytes())).collect();

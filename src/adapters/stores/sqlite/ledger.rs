@@ -2,13 +2,14 @@
 
 use super::anchors;
 use super::connection::{Database, from_sqlite};
+use super::export;
 use super::node::Node;
 use super::rows;
 use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report,
-    SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
+    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, Journal, Ledger,
+    NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -66,6 +67,11 @@ impl SqliteLedger {
     pub fn verify_with(&self, evidence: &AnchorEvidence) -> Result<Report> {
         let mut connection = self.database.connect()?;
         verify(&mut connection, evidence).map_err(|error| from_sqlite(&error))
+    }
+
+    /// Shows `sink` the ledger as of one moment, row by row. Writers go on meanwhile.
+    pub fn export(&self, query: &ExportQuery, sink: &mut dyn ExportSink) -> Result<Exported> {
+        export::export(&mut self.database.connect()?, query, sink)
     }
 
     /// `Err` says why the last commit failed.

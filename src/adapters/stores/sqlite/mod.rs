@@ -2,6 +2,7 @@
 
 mod anchors;
 mod connection;
+mod export;
 mod keys;
 mod ledger;
 mod model_lists;
