@@ -1,4 +1,4 @@
-"""An exported ledger as Parquet: amounts as decimal128(19, 9) beside whole nano-units, times as UTC beside milliseconds.
+"""An exported ledger as Parquet: amounts as decimal128(19, 9) beside whole nano-units, times as UTC beside their ms.
 
 Needs pyarrow (``pip install 'gotoai[parquet]'``). The files are converted in batches, whatever their size.
 """
@@ -86,7 +86,7 @@ def convert_file(source: Path, target: Path, types: dict[str, Any]) -> None:
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """A folder beside the target, for its owner only; gone afterwards unless it was renamed. Refuses a target in use."""
+    """A folder beside the target, for its owner only; gone afterwards. Refuses a target that holds anything."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         why = f"'{target}' is not empty; an export goes to a new folder"
         raise InvalidRequestError(why, code="invalid_request", param="dir", status=400)

@@ -1,14 +1,14 @@
 """Proves an export of a gotoai ledger: ``python verify.py DIR [--anchors FILE] [--key HEX]``. Needs Python 3.11 only.
-
 Hashes every entry again up to the signed heads, compares balances, holds and orders with the entries, and names the
 first row that does not agree (exit 1). FILE holds anchors kept elsewhere, HEX is the public key or its id: without one
 of them, whoever wrote the export may have written all of it anew. Memory: about 1 KB an order.
 """
 import argparse, collections.abc, csv, datetime, decimal, hashlib, heapq, json, pathlib, typing
 
-Row, Map = dict[str, typing.Any], collections.defaultdict[typing.Any, typing.Any]
+Row = dict[str, typing.Any]
+Map = collections.defaultdict[typing.Any, typing.Any]
 P, L, D = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, -121665 * pow(121666, -1, 2**255 - 19)
-FACTS = "wallet key user_path operation model provider endpoint usage_source finish state".split()
+FACTS = ("wallet", "key", "user_path", "operation", "model", "provider", "endpoint", "usage_source", "finish", "state")
 NANOS = ("charge_nano", "pass_through_nano", "fee_nano", "cost_nano")
 
 def sha(*parts: bytes) -> bytes:
@@ -45,8 +45,9 @@ def walk(leaf: bytes, path: list[str], index: int, count: int) -> bytes:
     return leaf
 
 class Export:
+    at = ""  # what is read at the moment
     def __init__(self, folder: pathlib.Path) -> None:
-        self.folder, self.at, self.anchored = folder, "manifest.json", 0
+        Export.at, self.folder, self.anchored = "manifest.json", folder, 0
         self.manifest: Row = json.loads((folder / "manifest.json").read_text("utf-8"))
         self.start, self.whole = self.manifest["entries"]["from"], self.manifest["entries"]["complete_from"]
         self.read, self.heads, self.sums, self.told = Map(int), Map(list), Map(int), Map(dict)
@@ -69,7 +70,7 @@ class Export:
     def rows(self, table: str) -> collections.abc.Iterator[Row]:
         for row in self.lines(table):
             name = f"seq {row['seq']}" if "seq" in row else next(iter(row.values()))
-            self.at, self.read[table] = f"{table}: {name}", self.read[table] + 1
+            Export.at, self.read[table] = f"{table}: {name}", self.read[table] + 1
             for column, exact in row.items():
                 text, unit = row.get(column.rpartition("_")[0], ""), column.rpartition("_")[2]
                 if unit in {"nano", "ms"} and text + exact:
@@ -92,14 +93,14 @@ class Export:
 
     def chain(self) -> None:
         sources = (("postings", "seq", 0), ("journal", "seq", 1), ("blocks", "last_seq", 2))
-        streams = (map(lambda r, key=key, i=i: (int(r[key]), i, r), self.rows(table)) for table, key, i in sources)
+        streams = (((int(r[k]), i, r) for k, i, t in [(key, n, self.rows(of))] for r in t) for of, key, n in sources)
         n, first, last, prev, lines, entries = 0, 1, 0, bytes(32), list[Row](), dict[int, tuple[bytes, str]]()
         for seq, rank, row in heapq.merge(*streams, key=lambda item: item[:2]):
             if rank == 0:
                 lines.append(row)
             elif rank == 1:
                 due = last + 1 if seq < self.whole else max(last + 1, self.whole)
-                self.need(seq == due or due < seq < self.whole, "journal", f"seq {due}", f"missing or misplaced: {seq} is there")
+                self.need(seq == due or due < seq < self.whole, "journal", f"seq {due}", f"missing: {seq} stands there")
                 entries[seq], last, lines = (self.entry(seq, row, lines), row["proof"]), seq, []
             else:
                 n, at, sealed = n + 1, f"block {row['n']}", bytes.fromhex(row["root"])
@@ -119,8 +120,8 @@ class Export:
         self.need(not lines, "postings", f"seq {lines and lines[0]['seq']}", "belongs to no entry")
         self.need(not entries, "journal", f"seq {min(entries or [0])}", "in no block: inserted, or blocks cut off")
         self.need(not self.heads, "blocks", f"block {min(self.heads, default=0)}", "anchored, and missing: cut off")
-        head = [{"block": n, "hash": prev.hex(), "last_seq": first - 1}, first - 1]
-        self.need(head == [self.manifest["head"], self.manifest["entries"]["last"]], "manifest.json", "head", f"not {head}")
+        head, said = {"block": n, "hash": prev.hex(), "last_seq": first - 1}, self.manifest["entries"]["last"]
+        self.need((self.manifest["head"], said) == (head, first - 1), "manifest.json", "head", f"is not {head}")
 
     def entry(self, seq: int, row: Row, lines: list[Row]) -> bytes:
         right = [(int(p["seq"]), int(p["line"])) for p in lines] == [(seq, i) for i in range(len(lines))]
@@ -144,45 +145,44 @@ class Export:
         return leaf
 
     def projections(self) -> None:
-        total, opened = 0, {path.rpartition(":")[0] for path in self.paths.values()}
+        total, own = 0, self.manifest["wallet"] and f"wallet:{self.manifest['wallet']}:"
+        names = (p[7:-5] for p in self.paths.values() if p.startswith(own or "wallet:") and p.endswith(":cash"))
+        opened = {(name, *(f"wallet:{name}:{kind}" for kind in ("cash", "held", "recv"))) for name in names}
+        known = {(r["name"], *map(self.paths.get, [*r.values()][1:])) for r in self.rows("wallets")}
+        self.need(known == opened, "wallets", sorted(one[0] for one in known ^ opened), "not as they were opened")
         for row in self.rows("accounts"):
             self.need(self.paths.pop(row["id"], "") == row["path"], "accounts", row["id"], "not opened by this name")
-            if row["balance"]:
+            if row["path"].startswith(own or ""):
                 sums = [int(row[f"opening_{s}s_nano"]) + self.sums[row["id"], s] for s in ("debit", "credit")]
-                told = [int(row[f"{name}_nano"]) for name in ("debits", "credits", "balance")]
-                self.need(told == [*sums, sums[1] - sums[0]], "accounts", row["path"], f"the postings make {sums} nano")
-                total += told[2]
-        right = not self.paths and (self.manifest["wallet"] or not total)
-        self.need(right, "accounts", [*self.paths.values()] or "all", "missing, or debits are not credits")
-        for row in self.rows("wallets"):
-            self.need(f"wallet:{row['name']}" in opened, "wallets", row["name"], "was never opened")
+                told = [int(row[f"{k}_nano"]) for k in ("debits", "credits", "balance")]
+                self.need(told == [*sums, sums[1] - sums[0]], "accounts", row["path"], f"postings make {sums} nano")
+                total += sums[1] - sums[0]
+        self.need(not self.paths and (own or not total), "accounts", [*self.paths], "missing, or out of balance")
         for row in self.rows("orders"):
-            told, name = self.told.pop(row["order"], {}), f"{row['order']} (seq {row['reserve_seq']})"
-            self.need("first" in told, "orders", name, "is in no entry, or stands twice")
-            (facts, seq, made), (last, ended, at) = told["first"], told.get("last", ({"state": "reserved"}, "", ""))
+            order, name = self.told.pop(row["order"], {}), f"{row['order']} (seq {row['reserve_seq']})"
+            self.need("first" in order, "orders", name, "is in no entry, or stands twice")
+            (facts, seq, made), (last, ended, at) = order["first"], order.get("last", ({"state": "reserved"}, "", ""))
             fee = {"fee_nano": last["charge_nano"] - last["pass_through_nano"]} if "charge_nano" in last else {}
-            right = {fact: str({**facts, **last, **fee}.get(fact, "")) for fact in (*FACTS, *NANOS)}
-            right |= {"reserve_seq": seq, "final_seq": ended, "created_at_ms": made, "finished_at_ms": at}
-            right |= {"hold_nano": str(told.get("in", 0)), "held": str(told.get("held", 0))}
+            want = {fact: str({**facts, **last, **fee}.get(fact, "")) for fact in (*FACTS, *NANOS)}
+            want |= {"reserve_seq": seq, "final_seq": ended, "created_at_ms": made, "finished_at_ms": at}
+            want |= {"hold_nano": str(order.get("in", 0)), "held": str(order.get("held", 0))}
             row["held"] = row["hold_nano"] if row["state"] == "reserved" else "0"
-            for column in right if int(row["reserve_seq"]) >= self.start else ():
-                self.need(row[column] == right[column], "orders", name, f"{column}: the entries say {right[column]}")
-        for order, told in self.told.items():
-            self.need(False, "orders", f"{order} (seq {told['first'][1]})", "missing")
+            for column in want if int(row["reserve_seq"]) >= self.start else ():
+                self.need(row[column] == want[column], "orders", name, f"{column}: the entries say {want[column]}")
+        self.need(not self.told, "orders", [f"{o} (seq {t['first'][1]})" for o, t in self.told.items()][:9], "missing")
         for name, said in self.manifest["files"].items():
             with (self.folder / name).open("rb") as file:
-                facts = (hashlib.file_digest(file, "sha256").hexdigest(), self.read[name.split(".")[0]])
-            self.need((said["sha256"], said["rows"]) == facts, name, "manifest.json", f"says other than {facts}")
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self.need((said["sha256"], said["rows"]) == (digest, self.read[name.split(".")[0]]), name, "all", "changed")
 
 def main() -> None:
     options = argparse.ArgumentParser(description="Proves an export of a gotoai ledger.")
     options.add_argument("dir", type=pathlib.Path)
     options.add_argument("--anchors", type=pathlib.Path, help="anchors that were kept elsewhere, a JSON object a line")
     options.add_argument("--key", action="append", default=[], help="public key of the anchors, or its id")
-    given = options.parse_args()
     csv.field_size_limit(2**31 - 1)
-    export = Export(given.dir)
     try:
+        export = Export((given := options.parse_args()).dir)
         outside = [json.loads(line) for line in given.anchors.read_text("utf-8").splitlines()] if given.anchors else []
         export.anchors(outside, str(given.anchors), given.key)
         export.anchors(export.manifest["anchors"], "manifest.json", given.key or [a["public_key"] for a in outside])
@@ -193,9 +193,8 @@ def main() -> None:
         export.chain()
         export.projections()
     except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError) as error:
-        raise SystemExit(f"BROKEN {export.at}: cannot be read: {error!r}") from None
+        raise SystemExit(f"BROKEN {Export.at}: cannot be read: {error!r}") from None
     mode = ("proofs only" if export.manifest["wallet"] else "complete") + (" + anchored" if export.anchored else "")
     print(f"OK {mode}: anchored to seq {export.anchored}; rows read: {dict(export.read)}")
-
 if __name__ == "__main__":
     main()

@@ -24,8 +24,8 @@ PROGRESS_EVERY_S = 2.0
     )
 )
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", help="csv (default) or parquet.")
-@click.option("--from", "from_seq", type=click.IntRange(min=1), metavar="SEQ", help="Start with the block of this entry.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", help="csv by default.")
+@click.option("--from", "from_seq", type=click.IntRange(min=1), metavar="SEQ", help="Start at the block of this entry.")
 @click.option("--wallet", metavar="NAME", help="Only what concerns this wallet, each entry with its own proof.")
 @options.store
 def export(

@@ -56,7 +56,7 @@ pub fn append(path: &Path, missing: impl FnOnce(Option<&Anchor>) -> Result<Vec<A
         Some(line) => Some(Anchor::from_json(line).ok_or_else(|| failed(path, "ends in a line that is no anchor; move the file away"))?),
     };
     let lines = missing(last.as_ref())?;
-    let text: String = lines.iter().map(|anchor| format!("{}\n", anchor.to_json())).collect();
+    let text = lines.iter().fold(String::new(), |text, anchor| text + &anchor.to_json().to_string() + "\n");
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
     Ok(lines.len())
 }

@@ -46,7 +46,7 @@ pub(super) fn export(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     Ok(json!({
         "dir": dir,
         "wallet": query.wallet,
-        "counts": manifest["counts"],
+        "counts": files.iter().map(|file| (file.table.name().to_owned(), file.rows.into())).collect::<Map<String, Value>>(),
         "entries": manifest["entries"],
         "head": manifest["head"],
         "anchors": exported.anchors.len(),
@@ -56,7 +56,6 @@ pub(super) fn export(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
 }
 
 fn manifest(gateway: &Gateway, query: &ExportQuery, exported: &Exported, files: &[WrittenFile]) -> Value {
-    let counts: Map<String, Value> = files.iter().map(|file| (file.table.name().to_owned(), file.rows.into())).collect();
     let listed: Map<String, Value> = files.iter().map(|file| (file.name.clone(), listed(file))).collect();
     let head = &exported.head;
     json!({
@@ -67,14 +66,12 @@ fn manifest(gateway: &Gateway, query: &ExportQuery, exported: &Exported, files: 
         "wallet": query.wallet,
         "entries": { "from": exported.from_seq, "complete_from": exported.complete_from, "last": head.last_seq },
         "head": { "block": head.n, "hash": hex(&head.hash), "last_seq": head.last_seq },
-        "counts": counts,
         // What the numbers in the journal and the postings mean; in the rows they would be in no hash.
         "names": {
             "kind": EventKind::ALL.map(|kind| (kind as u8, kind.name())).into_iter().collect::<BTreeMap<_, _>>(),
             "code": PostingCode::ALL.map(|code| (code as u8, code.name())).into_iter().collect::<BTreeMap<_, _>>(),
         },
         "files": listed,
-        "public_key": exported.anchors.last().map(|anchor| hex(&anchor.public_key)),
         "anchors": exported.anchors.iter().map(Anchor::to_json).collect::<Vec<_>>(),
     })
 }

@@ -86,15 +86,7 @@ impl Table {
                 ("credits", Amount),
                 ("balance", Amount),
             ],
-            Self::Wallets => &[
-                ("id", Number),
-                ("name", Text),
-                ("kind", Text),
-                ("credit_limit", Amount),
-                ("cash", Number),
-                ("held", Number),
-                ("receivable", Number),
-            ],
+            Self::Wallets => &[("name", Text), ("cash", Number), ("held", Number), ("receivable", Number)],
             Self::PriceSheets => &[("hash", Text), ("sheet", Text)],
             Self::Blocks => {
                 &[("n", Number), ("first_seq", Number), ("last_seq", Number), ("prev", Text), ("root", Text), ("hash", Text), ("ts", Time)]

@@ -5,7 +5,7 @@ use super::commands::{open, reserve, settle, top_up};
 use super::store::{Store, open_at};
 use gotoai::adapters::stores::sqlite::Database;
 use gotoai::base::{Clock, Secret, Timestamp};
-use gotoai::domain::ledger::{Anchor, AnchorEvidence, AnchorKey, Check, Durability, Ledger, WalletKind};
+use gotoai::domain::ledger::{Anchor, AnchorEvidence, AnchorKey, Check, Durability, WalletKind};
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn history() -> (TempDir, Vec<Anchor>) {
     store.run(settle(10, 6730));
     let second = database.make_anchor(&key(), now).unwrap().unwrap();
     assert_eq!((second.n, second.prev, database.last_anchor().unwrap()), (2, first.hash(), Some(second.clone())));
-    assert_eq!(database.anchors_after(1).unwrap(), [second.clone()]);
+    assert_eq!(database.anchors_after(1).unwrap().as_slice(), std::slice::from_ref(&second));
     Connection::open(store.path()).unwrap().execute("VACUUM INTO ?1", [folder.path().join("late.db").display().to_string()]).unwrap();
     (folder, vec![first, second])
 }

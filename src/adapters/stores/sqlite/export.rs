@@ -342,24 +342,14 @@ fn accounts(c: &Connection, scope: &Scope, sink: &mut dyn ExportSink) -> Step {
     Ok(())
 }
 
+/// Which accounts are a wallet's; what else is known of it stands in its entries.
 fn wallets(c: &Connection, scope: &Scope, sink: &mut dyn ExportSink) -> Step {
-    let mut wallets =
-        c.prepare("SELECT id, name, kind, credit_limit, cash, held, receivable FROM wallets WHERE ?1 IS NULL OR id = ?1 ORDER BY id")?;
+    let mut wallets = c.prepare("SELECT name, cash, held, receivable FROM wallets WHERE ?1 IS NULL OR id = ?1 ORDER BY id")?;
     let mut wallets = wallets.query([scope.wallet.as_ref().map(|share| share.wallet)])?;
     while let Some(row) = wallets.next()? {
-        let (name, kind): (String, String) = (row.get(1)?, row.get(2)?);
-        sink.row(
-            Table::Wallets,
-            &[
-                Cell::Number(row.get(0)?),
-                Cell::Text(Some(&name)),
-                Cell::Text(Some(&kind)),
-                Cell::Amount(row.get(3)?),
-                Cell::Number(row.get(4)?),
-                Cell::Number(row.get(5)?),
-                Cell::Number(row.get(6)?),
-            ],
-        )?;
+        let name: String = row.get(0)?;
+        let accounts = [Cell::Number(row.get(1)?), Cell::Number(row.get(2)?), Cell::Number(row.get(3)?)];
+        sink.row(Table::Wallets, &[Cell::Text(Some(&name)), accounts[0], accounts[1], accounts[2]])?;
     }
     Ok(())
 }
