@@ -389,6 +389,38 @@ def test_an_edited_manifest_is_named(copied: Path) -> None:
     assert "BROKEN manifest.json: " in verdict(copied)
 
 
+def test_what_the_manifest_claims_does_not_hide_rows_that_are_gone(copied: Path) -> None:
+    """Without a full range there are only proofs, and the verifier says so; openings begin at nothing."""
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["entries"]["complete_from"] = manifest["entries"]["last"] + 1
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert "OK complete" not in verdict(copied)
+
+    def shift(rows: Rows) -> None:
+        for row, side in zip(rows[:2], ("debits", "credits"), strict=True):
+            for name in (f"opening_{side}", side):
+                row[f"{name}_nano"] = str(int(row[f"{name}_nano"]) + 10**9)
+                row[name] = money(int(row[f"{name}_nano"]))
+            balance = int(row["credits_nano"]) - int(row["debits_nano"])
+            row["balance_nano"], row["balance"] = str(balance), f"{balance / 10**9:.9f}"
+
+    manifest["entries"]["complete_from"] = 1
+    path.write_text(json.dumps(manifest), "utf-8")
+    edit(copied, "accounts", shift)
+    assert "BROKEN accounts.csv: " in verdict(copied)
+
+
+def test_an_anchor_without_a_signature_is_not_carried_by_the_next(copied: Path) -> None:
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    head, genuine = manifest["head"], manifest["anchors"][0]
+    for number in (0, genuine["n"] - 1):
+        forged = {**genuine, "n": number, "block": head["block"], "head": head["hash"], "last_seq": head["last_seq"]}
+        path.write_text(json.dumps({**manifest, "anchors": [forged, *manifest["anchors"]]}), "utf-8")
+        assert "BROKEN manifest.json: anchor" in verdict(copied)
+
+
 def cut(folder: Path, blocks: int) -> None:
     """Takes the last blocks away, and everything that would tell: entries, postings, orders, what accounts had."""
     kept = read(folder, "blocks")[:-blocks]
