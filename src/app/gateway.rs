@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -48,6 +48,10 @@ pub struct Gateway {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     notice: Mutex<Option<Secret>>,
     closed: AtomicBool,
+    /// For administration only: what this one leaves behind is anchored by those that serve.
+    offline: bool,
+    /// Entries that the export under way has looked at, and of how many.
+    pub(super) exporting: (AtomicI64, AtomicI64),
 }
 
 impl Gateway {
@@ -93,6 +97,8 @@ impl Gateway {
             tasks: Mutex::default(),
             notice: Mutex::default(),
             closed: AtomicBool::new(false),
+            offline,
+            exporting: Default::default(),
         });
         gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
         gateway.load_lists()?;
@@ -122,8 +128,8 @@ impl Gateway {
         self.notice.lock().take()
     }
 
-    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger. Idempotent.
-    pub async fn close(&self) {
+    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger, anchors it. Idempotent.
+    pub async fn close(self: &Arc<Self>) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -137,6 +143,9 @@ impl Gateway {
         }
         let ledger = Arc::clone(&self.ledger);
         let _ = self.runtime.spawn_blocking(move || ledger.close()).await;
+        if !self.offline && self.settings.ledger.on && self.settings.ledger.anchor_every.is_some() {
+            tasks::anchor(Arc::clone(self)).await;
+        }
     }
 
     /// A wallet that pays after use, without limit, so that a first user needs no top-up.

@@ -1,6 +1,7 @@
 //! Floor 4: composition. The only place that knows everything below; knows no HTTP and no SQL.
 
 mod admin;
+mod anchors;
 mod gateway;
 pub mod settings;
 mod supply;

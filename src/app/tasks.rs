@@ -1,4 +1,4 @@
-//! Owns: what runs beside the requests: model lists, the hold sweeper, changes made by other processes. All are joined at
+//! Owns: what runs beside the requests: model lists, the hold sweeper, anchors, changes made by other processes. All are joined at
 //! close.
 
 use super::gateway::Gateway;
@@ -27,6 +27,9 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
         runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), watch(seen))),
         runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
     ];
+    if let Some(span) = gateway.settings.ledger.anchor_every.filter(|_| gateway.settings.ledger.on) {
+        tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(anchor(gateway)))));
+    }
     for instance in &gateway.supply.instances {
         if instance.settings.models_mode == ModelsMode::Fallback {
             tasks.push(runtime.spawn(list_models(Arc::clone(instance), Arc::downgrade(gateway), stop.clone())));
@@ -83,6 +86,14 @@ async fn sweep(gateway: Arc<Gateway>) {
         if let Err(error) = gateway.ledger.submit(Command::Expire { order }).wait().await {
             tracing::error!(%order, %error, "the hold could not be given back yet");
         }
+    }
+}
+
+/// Signs the head of the ledger's chain if it moved.
+pub(super) async fn anchor(gateway: Arc<Gateway>) {
+    let done = tokio::task::spawn_blocking(move || gateway.anchor_if_moved()).await;
+    if let Ok(Err(error)) = done {
+        tracing::error!(%error, "the ledger's head could not be anchored");
     }
 }
 

@@ -5,7 +5,7 @@ pub mod health;
 pub mod identity;
 pub mod ledger;
 pub mod provider;
-pub mod risk;
 pub mod reconcile;
+pub mod risk;
 pub mod routing;
 pub mod usage;

@@ -1,8 +1,8 @@
 //! Floor 1: what is said on the wire. Pure: bytes in, bytes out; no I/O, no policy.
 
 pub mod anthropic;
-pub mod gemini;
 pub mod billing;
+pub mod gemini;
 pub mod openai;
 mod operation;
 pub mod sse;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import catalog, demo, doctor, keys, ledger, options, reconcile, render, serve, session, wallet
+from gotoai.cli import catalog, demo, doctor, export, keys, ledger, options, reconcile, render, serve, session, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,9 @@ for command in (
     doctor.doctor,
 ):
     program.add_command(command)
+
+
+ledger.group.add_command(export.export)
 
 
 def run() -> None:

@@ -3,7 +3,7 @@
 use crate::app::Gateway;
 use crate::base::{Result, Timestamp};
 use crate::domain::identity::{KeyStore, Scope};
-use crate::domain::ledger::{Ledger, Report};
+use crate::domain::ledger::Report;
 use serde_json::{Value, json};
 
 /// A book older than this should be replaced: providers change prices every few weeks.
@@ -30,7 +30,7 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
 
 #[expect(clippy::unnecessary_wraps, reason = "what is wrong is in the answer")]
 pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
-    let proof = gateway.ledger.verify();
+    let proof = gateway.verify_ledger();
     let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
     findings.extend(providers(gateway));
     let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));

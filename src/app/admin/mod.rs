@@ -3,6 +3,7 @@
 
 mod catalog;
 mod doctor;
+mod export;
 mod keys;
 mod ledger;
 mod receipt;
@@ -32,6 +33,9 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.order", ledger::order),
     ("ledger.verify", ledger::verify),
     ("ledger.reconcile", reconcile::reconcile),
+    ("ledger.anchor", ledger::anchor),
+    ("ledger.export", export::export),
+    ("ledger.export_status", export::status),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
     ("prices.refresh", catalog::refresh),

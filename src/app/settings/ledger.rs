@@ -1,8 +1,9 @@
-//! Owns: settings of the money.
+//! Owns: settings of the money and of its proof.
 
 use crate::base::Ratio;
 use crate::domain::catalog::MarkupRule;
 use crate::domain::ledger::Durability;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -17,4 +18,10 @@ pub struct LedgerSettings {
     pub markup: Vec<MarkupRule>,
     /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
     pub hold_timeout: Duration,
+    /// `ledger.anchor_minutes`: how often the head of the chain is signed when it moved. Default 15 minutes, `None` = off.
+    pub anchor_every: Option<Duration>,
+    /// `ledger.anchor_key`: the file of the signing key, made at first need. Default beside the database.
+    pub anchor_key: PathBuf,
+    /// `ledger.anchor_file`: a copy of every anchor, best on another machine. Default beside the database.
+    pub anchor_file: PathBuf,
 }

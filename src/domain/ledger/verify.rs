@@ -3,6 +3,7 @@
 //! Refuses to know: where the rows come from, and repair.
 
 use super::account::{Account, AccountId, AccountPath, Balance};
+use super::anchor::{Anchor, AnchorCheck, AnchorEvidence};
 use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
 use super::event::{AccountPayload, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use super::operation::{GrantMoney, OpenWallet, Operated, Refund, SetTerms, WalletName};
@@ -72,7 +73,7 @@ impl Check {
             Self::R08 => "charge = pass-through + fee, and the cost follows from usage and price",
             Self::R12 => "every budget window is the sum of its orders",
             Self::R20 => "refunds are within charges, expired grants are empty",
-            Self::R21 => "hash chain and Merkle roots hold",
+            Self::R21 => "hash chain, Merkle roots and anchors hold",
             Self::R24 => "the ledger's time never runs backwards",
         }
     }
@@ -89,6 +90,8 @@ pub struct Report {
     pub last_ts: Option<Timestamp>,
     /// Number and hash of the last block.
     pub head: Option<(i64, Hash)>,
+    /// Stored anchors, and those in the file outside where it could be read.
+    pub anchors: (usize, Option<usize>),
 }
 
 impl Report {
@@ -141,6 +144,7 @@ pub struct Verifier {
     wallet_names: HashMap<i64, Arc<str>>,
     prices: HashMap<String, PriceSheet>,
     leaves: Vec<Hash>,
+    anchors: AnchorCheck,
     /// Debits and credits of all stored balances.
     total: (i128, i128),
     last_ts: Timestamp,
@@ -172,6 +176,7 @@ impl Verifier {
             wallet_names: HashMap::new(),
             prices: HashMap::new(),
             leaves: Vec::new(),
+            anchors: AnchorCheck::default(),
             total: (0, 0),
             last_ts: Timestamp(i64::MIN),
             last_seq: 0,
@@ -193,6 +198,14 @@ impl Verifier {
         match serde_json::from_str(json) {
             Ok(sheet) => drop(self.prices.insert(hex(hash), sheet)),
             Err(error) => self.find(Check::R08, format!("price sheet {} is unreadable ({error})", hex(hash))),
+        }
+    }
+
+    /// The stored anchors in order, before the journal, with what is known of anchors besides.
+    pub fn anchors(&mut self, stored: &[Anchor], evidence: &AnchorEvidence) {
+        self.report.anchors = (stored.len(), evidence.outside.as_ref().map(Vec::len));
+        for wrong in self.anchors.begin(stored, evidence) {
+            self.find(Check::R21, wrong);
         }
     }
 
@@ -414,6 +427,9 @@ impl Verifier {
         if block_hash(block.n, block.first_seq, block.last_seq, &block.prev, &block.root, block.ts) != block.hash {
             self.find(Check::R21, format!("block {} was changed: its content does not match its hash", block.n));
         }
+        for wrong in self.anchors.block(block) {
+            self.find(Check::R21, wrong);
+        }
         self.leaves.clear();
         self.chained_seq = self.last_seq;
         self.report.head = Some((block.n, block.hash));
@@ -548,6 +564,9 @@ impl Verifier {
 
     /// What is left over when everything has been shown.
     pub fn finish(mut self) -> Report {
+        for wrong in self.anchors.finish() {
+            self.find(Check::R21, wrong);
+        }
         if self.chained_seq != self.last_seq {
             self.find(Check::R21, format!("entries {} to {} are in no block", self.chained_seq + 1, self.last_seq));
         }

@@ -2,6 +2,7 @@
 //! to fool the proof, `books` are what a provider's bill is compared with, `store` and `failure` look at what SQLite adds: crashes,
 //! several processes, commits that fail.
 
+mod anchors;
 mod books;
 mod commands;
 mod examples;

@@ -1,13 +1,15 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
+use super::anchors;
 use super::connection::{Database, from_sqlite};
+use super::export;
 use super::node::Node;
 use super::rows;
 use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket,
-    Verifier, Wallet, WalletKind, WalletSummary,
+    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, Journal, Ledger,
+    NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -59,6 +61,17 @@ impl SqliteLedger {
             ticket.wait_blocking()?;
         }
         Ok(count)
+    }
+
+    /// `verify`, with what is known of anchors outside the database.
+    pub fn verify_with(&self, evidence: &AnchorEvidence) -> Result<Report> {
+        let mut connection = self.database.connect()?;
+        verify(&mut connection, evidence).map_err(|error| from_sqlite(&error))
+    }
+
+    /// Shows `sink` the ledger as of one moment, row by row. Writers go on meanwhile.
+    pub fn export(&self, query: &ExportQuery, sink: &mut dyn ExportSink) -> Result<Exported> {
+        export::export(&mut self.database.connect()?, query, sink)
     }
 
     /// `Err` says why the last commit failed.
@@ -167,8 +180,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn verify(&self) -> Result<Report> {
-        let mut connection = self.database.connect()?;
-        verify(&mut connection).map_err(|error| from_sqlite(&error))
+        self.verify_with(&AnchorEvidence::default())
     }
 
     fn close(&self) {
@@ -213,10 +225,11 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
 }
 
 /// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
-fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
+fn verify(connection: &mut Connection, evidence: &AnchorEvidence) -> rusqlite::Result<Report> {
     let c = connection.transaction()?;
     let now = Clock::system().now();
     let mut verifier = Verifier::new();
+    verifier.anchors(&anchors::all(&c)?, evidence);
     let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
     let mut rows_ = prices.query([])?;
     while let Some(row) = rows_.next()? {

@@ -1,7 +1,9 @@
 //! SQLite, the embedded default: one file, nothing to install. One writer thread with group commit; readers beside it.
 
+mod anchors;
 mod books;
 mod connection;
+mod export;
 mod keys;
 mod ledger;
 mod model_lists;
