@@ -194,7 +194,7 @@ def main() -> None:
     except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError) as error:
         raise SystemExit(f"BROKEN {Export.at}: cannot be read: {error!r}") from None
     mode = "proofs only" if export.manifest["wallet"] or export.whole > export.start else "complete"
-    print(f"OK {mode}{' + anchored' * bool(export.anchored)}: from seq {export.start}, anchored to seq {export.anchored}")
+    print(f"OK {mode}{' + anchored' * bool(export.anchored)}: from seq {export.start}, anchored to {export.anchored}")
 
 if __name__ == "__main__":
     main()
