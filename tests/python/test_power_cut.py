@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -185,6 +186,34 @@ def gateway_on(disk: Disk, twin: Twin, durability: str) -> dict[str, str]:
     return {**home, **settings(twin.url, disk.folder), "GOTOAI_DURABILITY": durability}
 
 
+WRITES = """
+import os
+os.chdir(os.environ["POWERCUT_DIR"])
+def write(name, byte, flags=os.O_RDWR):
+    file = os.open(name, flags)
+    os.write(file, byte * 65536)
+    return file
+os.fsync(write("kept", b"a", os.O_RDWR | os.O_CREAT))
+os.fsync(os.open(".", os.O_RDONLY))
+write("kept", b"b")
+os.fsync(write("new", b"c", os.O_RDWR | os.O_CREAT))
+"""
+
+
+@pytest.mark.parametrize("keep", ["none", "some", "all"])
+def test_the_disk_forgets_what_it_is_told_to(disk: Disk, keep: str) -> None:
+    env = {"PATH": os.environ["PATH"], **disk.failing(keep=keep, seed=SEED)}
+    done = subprocess.run([sys.executable, "-c", WRITES], env=env, capture_output=True, check=False)  # noqa: S603
+    assert done.returncode == POWER_FAILED, done.stderr
+    kept = (disk.folder / "kept").read_bytes()
+    sectors = {kept[at : at + 512] for at in range(0, 65536, 512)}
+    a, b = b"a" * 512, b"b" * 512
+    assert sectors == {"none": {a}, "some": {a, b}, "all": {b}}[keep]
+    # Its content was synced, its name was not.
+    if keep != "some":
+        assert (disk.folder / "new").exists() == (keep == "all")
+
+
 @pytest.mark.parametrize(
     ("durability", "keeps", "share"),
     [("strict", ("none", "some", "some"), 0.6), ("hybrid", ("none", "some"), 0.25), ("relaxed", ("all",), 0.15)],
@@ -211,12 +240,16 @@ def call_until_it_is_refused(url: str, told: Told) -> None:
         told.refused.append(f"{reply.status_code} {reply.json()['error']['message']}")
 
 
-def callers_until_refused(url: str, told: Told) -> None:
-    callers = [threading.Thread(target=call_until_it_is_refused, args=(url, told)) for _ in range(8)]
+def callers_until_refused(url: str, told: Told, count: int = 8) -> None:
+    callers = [threading.Thread(target=call_until_it_is_refused, args=(url, told)) for _ in range(count)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
+
+
+def is_ready(url: str) -> bool:
+    return httpx.get(f"{url}/health/ready").status_code == 200
 
 
 def not_ready(url: str) -> str:
@@ -262,7 +295,7 @@ def test_a_full_disk_is_reported_and_serving_resumes_when_there_is_room(
         assert all(refused.startswith("503 ") and "the disk is full" in refused for refused in full), full
         assert "the disk is full" in not_ready(server.url)
         room.touch()
-        eventually(lambda: httpx.get(f"{server.url}/health/ready").status_code == 200)
+        eventually(partial(is_ready, server.url))
         reply = httpx.post(f"{server.url}/v1/chat/completions", json=CHAT, headers=AUTHORIZED)
         assert reply.status_code == 200, reply.text
         told.hear_reply(reply)
@@ -273,3 +306,22 @@ def test_a_full_disk_is_reported_and_serving_resumes_when_there_is_room(
         finally:
             books.close()
     assert what_is_lost(env, told) == []
+
+
+def test_a_full_disk_that_nobody_writes_to_is_found_to_have_room_again(
+    disk: Disk, twin: Twin, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whoever is not ready gets no calls: it must not need one to notice that it could serve."""
+    room = tmp_path_factory.mktemp("room") / "room"
+    for size in range(300_000, 400_000, 5_000):
+        told, own = Told(), Disk(disk.shim, disk.folder / str(size))
+        own.folder.mkdir()
+        with Child.native({**gateway_on(own, twin, "strict"), **own.failing(full_after=size, room=room)}) as server:
+            callers_until_refused(server.url, told, 1)
+            if told.uncharged:
+                continue  # a settlement was what did not fit, and that is tried again in any case
+            assert "the disk is full" in not_ready(server.url)
+            room.touch()
+            eventually(partial(is_ready, server.url))
+        return
+    pytest.fail("no reserve was the first that did not fit")

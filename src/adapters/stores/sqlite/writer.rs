@@ -167,19 +167,21 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Queue) {
         let _ended = Ended(queue);
         loop {
-            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let is_ill = self.broken.is_none() && queue.failing().is_some();
+            let patience = (is_ill || !self.unsettled.is_empty()).then_some(RETRY_EVERY);
             let Some(batch) = queue.take(patience) else { break };
             self.serve(queue, batch);
         }
         self.retry_unsettled(false);
     }
 
-    /// Books one batch and answers it. An empty one only tries again what is unsettled.
+    /// Books one batch and answers it. An empty one only tries again what is unsettled, and whether the store works: while it
+    /// is reported as failing nobody may come who would find out.
     fn serve(&mut self, queue: &Queue, batch: Vec<(Command, Answer)>) {
         if batch.is_empty() {
             self.retry_unsettled(false);
-            if self.unsettled.is_empty() {
-                queue.report(None);
+            if self.unsettled.is_empty() && self.broken.is_none() {
+                queue.report(self.probe().err().map(|error| self.fail(&error).message));
             }
             return;
         }
@@ -203,6 +205,11 @@ impl Writer {
         if let Err(error) = self.checkpoint() {
             queue.report(Some(self.fail(&error).message));
         }
+    }
+
+    /// Writes what is there already.
+    fn probe(&self) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached("UPDATE control SET v = v WHERE k = 'version'")?.execute([])
     }
 
     /// Moves the log to the file once it has grown, when everybody has been answered.
