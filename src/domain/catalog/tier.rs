@@ -130,8 +130,10 @@ impl From<DayWindow> for (u16, u16) {
     }
 }
 
-/// What a call is rated by, beside its usage: the tier and when it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a call is rated by, beside its usage: the tier and when it began. In JSON `["flex", 1795247999123]`, so that whoever
+/// proves a settlement can compute it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(ServiceTier, i64)", into = "(ServiceTier, i64)")]
 pub struct Rating {
     pub tier: ServiceTier,
     pub at: Timestamp,
@@ -141,6 +143,18 @@ impl Rating {
     /// An ordinary call at this time.
     pub const fn standard(at: Timestamp) -> Self {
         Self { tier: ServiceTier::Standard, at }
+    }
+}
+
+impl From<(ServiceTier, i64)> for Rating {
+    fn from((tier, at_ms): (ServiceTier, i64)) -> Self {
+        Self { tier, at: Timestamp(at_ms) }
+    }
+}
+
+impl From<Rating> for (ServiceTier, i64) {
+    fn from(rating: Rating) -> Self {
+        (rating.tier, rating.at.0)
     }
 }
 
@@ -168,6 +182,13 @@ mod tests {
                 assert!(asked.may_become(ServiceTier::served(reply, asked)), "{asked:?} {reply:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_rating_is_stored_in_short() {
+        let rating = Rating { tier: ServiceTier::Flex, at: Timestamp(7) };
+        assert_eq!(serde_json::to_string(&rating).unwrap(), r#"["flex",7]"#);
+        assert_eq!(serde_json::from_str::<Rating>(r#"["flex",7]"#).unwrap(), rating);
     }
 
     #[test]
