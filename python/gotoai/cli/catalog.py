@@ -106,4 +106,6 @@ def view_refreshed(answer: Mapping[str, Any]) -> None:
     """What is in force now."""
     known = answer["models"]
     count = len(known) if isinstance(known, list) else known
-    render.line(f"prices of {answer['dated']}: {count} models, {len(answer.get('changed', []))} with other prices than before")
+    render.line(
+        f"prices of {answer['dated']}: {count} models, {len(answer.get('changed', []))} with other prices than before"
+    )
