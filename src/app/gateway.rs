@@ -10,7 +10,7 @@ use crate::adapters::telemetry::{Metrics, init_logs};
 use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret, Timestamp};
 use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
-use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
+use crate::domain::ledger::{Action, Command, Ledger, LedgerReader, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
 use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -107,6 +107,7 @@ impl Gateway {
             *gateway.tasks.lock() = tasks::start(&gateway, runtime, &gateway.stop.subscribe());
         }
         gateway.reload_keys()?;
+        gateway.reload_terms()?;
         Ok(gateway)
     }
 
@@ -216,6 +217,11 @@ impl Gateway {
         Ok(())
     }
 
+    pub(super) fn reload_terms(&self) -> Result<()> {
+        self.pipeline.terms.store(Arc::new(self.ledger.terms()?));
+        Ok(())
+    }
+
     /// The caller behind a credential, for what is asked beside the path.
     pub fn principal(&self, credential: &Credential) -> Result<Arc<Principal>> {
         self.pipeline.principal(credential, self.settings.auth.insecure_no_auth)
@@ -305,6 +311,11 @@ impl Gateway {
     /// An administrative operation by name: a JSON object in, JSON out. Blocks on the store.
     pub fn admin(&self, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
         super::admin::run(self, operation, arguments)
+    }
+
+    /// The same for a caller over the network: what its scopes allow, recorded in its name.
+    pub fn admin_for(&self, caller: &Principal, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+        super::admin::run_for(self, caller, operation, arguments)
     }
 }
 

@@ -4,7 +4,8 @@
 use super::gateway::Gateway;
 use super::settings::ModelsMode;
 use super::supply::Instance;
-use crate::domain::ledger::{Command, Ledger};
+use crate::base::Timestamp;
+use crate::domain::ledger::{Command, Ledger, LedgerReader};
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -66,7 +67,7 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
             if seen.swap(version, Ordering::Relaxed) == version {
                 return;
             }
-            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_book()) {
+            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_terms()).and_then(|()| gateway.reload_book()) {
                 tracing::error!(%error, "a change cannot be read; what was known before stays in force");
                 seen.store(-1, Ordering::Relaxed);
             }
@@ -74,9 +75,23 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
     }
 }
 
+/// Takes back what is left of grants whose day has come.
+async fn expire_grants(gateway: &Gateway, now: Timestamp) {
+    let expired = match gateway.ledger.expired_grants(now) {
+        Ok(expired) => expired,
+        Err(error) => return tracing::error!(%error, "expired grants cannot be read"),
+    };
+    for (wallet, grant) in expired {
+        if let Err(error) = gateway.ledger.submit(Command::ExpireGrant { wallet: Arc::clone(&wallet), grant }).wait().await {
+            tracing::error!(%wallet, %error, "an expired grant could not be taken back yet");
+        }
+    }
+}
+
 /// Gives back holds whose deadline has passed.
 async fn sweep(gateway: Arc<Gateway>) {
     let now = gateway.clock.now();
+    expire_grants(&gateway, now).await;
     let overdue = match gateway.ledger.overdue(now) {
         Ok(overdue) => overdue,
         Err(error) => return tracing::error!(%error, "open holds cannot be read"),

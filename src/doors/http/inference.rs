@@ -60,7 +60,7 @@ fn labels(parts: &Parts) -> Result<Vec<Arc<str>>> {
 }
 
 /// The whole body, up to the limit. A declared length beyond it is refused before anything is read.
-async fn read(parts: &Parts, body: Body, limit_bytes: usize) -> Result<Bytes> {
+pub(super) async fn read(parts: &Parts, body: Body, limit_bytes: usize) -> Result<Bytes> {
     let too_large = || {
         let limit = limit_bytes as f64 / f64::from(1 << 20);
         Error::new(ErrorKind::BodyTooLarge, format!("the body is larger than the limit of {limit:.1} MiB (BODY_SIZE_LIMIT)"))

@@ -4,12 +4,12 @@ use super::anchors;
 use super::connection::{Database, from_sqlite};
 use super::export;
 use super::node::Node;
-use super::rows;
 use super::writer::{Queue, Writer};
+use super::{reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, Journal, Ledger,
-    NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
+    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Journal,
+    Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -74,6 +74,10 @@ impl SqliteLedger {
         export::export(&mut self.database.connect()?, query, sink)
     }
 
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// `Err` says why the last commit failed.
     pub fn health(&self) -> std::result::Result<(), String> {
         self.queue.failing().map_or(Ok(()), Err)
@@ -85,11 +89,16 @@ impl SqliteLedger {
         };
         let (cash, held, owed) =
             (balance(wallet.cash)?.credit_balance(), balance(wallet.held)?.credit_balance(), balance(wallet.receivable)?.debit_balance());
+        let grants = reader::grants(c, wallet)?;
+        let now = Clock::system().now();
+        let spendable = |grant: &&GrantSummary| grant.expires_at.is_none_or(|at| at > now);
+        let granted: i64 = grants.iter().filter(spendable).map(|grant| grant.left.as_nano()).sum();
+        let own = cash + granted;
         let available = match (wallet.kind, wallet.credit_limit) {
-            (WalletKind::Prepaid, _) => Some(cash),
-            (WalletKind::Postpaid, limit) => limit.map(|limit| (limit.as_nano() - owed).max(0)),
+            (WalletKind::Prepaid, _) => Some(own),
+            (WalletKind::Postpaid, limit) => limit.map(|limit| own + (limit.as_nano() - owed).max(0)),
         };
-        let sum = |states: &str| format!("coalesce(sum(charge) FILTER (WHERE state IN ({states})), 0)");
+        let sum = |states: &str| format!("coalesce(sum(charge - refunded) FILTER (WHERE state IN ({states})), 0)");
         let sql = format!(
             "SELECT {}, {}, count(*) FILTER (WHERE state = 7), count(*) FILTER (WHERE state = 0) FROM orders WHERE wallet_id = ?1",
             sum("1, 4"),
@@ -102,7 +111,11 @@ impl SqliteLedger {
             kind: wallet.kind,
             credit_limit: wallet.credit_limit,
             frozen: wallet.frozen,
+            terms: std::sync::Arc::clone(&wallet.terms),
             cash: Money::nano(cash),
+            granted: Money::nano(granted),
+            grants,
+            paying_out: reader::paying_out(c, wallet)?,
             held: Money::nano(held),
             owed: Money::nano(owed),
             available: available.map(Money::nano),
@@ -150,7 +163,7 @@ impl Ledger for SqliteLedger {
                 .prepare(&format!("SELECT {} FROM wallets ORDER BY name LIMIT 10000", rows::WALLET_COLUMNS))?
                 .query_map([], rows::wallet)?
                 .collect::<rusqlite::Result<_>>()?;
-            all.iter().map(|wallet| Self::summary(c, wallet)).collect()
+            all.into_iter().map(|wallet| Self::summary(c, &rows::with_grants(c, wallet)?)).collect()
         })
     }
 
@@ -159,7 +172,7 @@ impl Ledger for SqliteLedger {
             let sql = format!(
                 "SELECT {} FROM journal j WHERE seq > ?1 AND (?2 IS NULL OR order_id = ?2) AND (?3 IS NULL \
                  OR order_id IN (SELECT o.id FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE w.name = ?3) \
-                 OR (kind IN (1, 2) AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
+                 OR (order_id IS NULL AND kind <> 3 AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
                 rows::EVENT_COLUMNS
             );
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -201,7 +214,7 @@ fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> rusqlite::Result<T> {
     serde_json::from_slice(json).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.into()))
 }
 
-fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {
+pub(super) fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {
     let path = |id: i64| c.prepare_cached("SELECT path FROM accounts WHERE id = ?1")?.query_row([id], |row| row.get::<_, String>(0));
     let postings = postings(c, event.seq, event.seq)?
         .into_iter()

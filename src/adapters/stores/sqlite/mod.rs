@@ -2,6 +2,7 @@
 
 mod anchors;
 mod books;
+mod budgets;
 mod connection;
 mod export;
 mod keys;
@@ -9,6 +10,7 @@ mod ledger;
 mod model_lists;
 mod node;
 mod outbox;
+mod reader;
 mod rows;
 mod writer;
 
