@@ -16,7 +16,11 @@ impl Gateway {
         Ok((made.map_or_else(|| self.database.last_anchor(), |made| Ok(Some(made)))?, is_new))
     }
 
+    /// Not while the ledger is ill: what it wrote last may not be on the disk, and nothing that may be lost is vouched for.
     pub(super) fn anchor_if_moved(&self) -> Result<()> {
+        if self.ledger.health().is_err() {
+            return Ok(());
+        }
         match (self.database.head_moved()?, self.database.last_anchor()?) {
             (true, _) => self.anchor().map(drop),
             // The file may have been out of reach when the last one was made.
