@@ -1,5 +1,6 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
+use super::aside::{Shown, verify_aside};
 use super::connection::{Database, from_sqlite};
 use super::node::Node;
 use super::rows;
@@ -7,7 +8,7 @@ use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     Account, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket,
-    Verifier, Wallet, WalletKind, WalletSummary,
+    Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -168,7 +169,7 @@ impl Ledger for SqliteLedger {
 
     fn verify(&self) -> Result<Report> {
         let mut connection = self.database.connect()?;
-        verify(&mut connection).map_err(|error| from_sqlite(&error))
+        verify_aside(|shown| show(&mut connection, shown).map_err(|error| from_sqlite(&error)))
     }
 
     fn close(&self) {
@@ -213,14 +214,14 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
 }
 
 /// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
-fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
+fn show(connection: &mut Connection, shown: &mut Shown) -> rusqlite::Result<()> {
     let c = connection.transaction()?;
     let now = Clock::system().now();
-    let mut verifier = Verifier::new();
     let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
     let mut rows_ = prices.query([])?;
     while let Some(row) = rows_.next()? {
-        verifier.price(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, String>(1)?);
+        let (hash, sheet): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
+        shown.show(move |verifier| verifier.price(&hash, &sheet));
     }
     let mut lines = c.prepare("SELECT id, debit, credit, amount, code FROM postings ORDER BY id")?;
     let mut lines = lines.query_map([], rows::posting)?.peekable();
@@ -235,24 +236,29 @@ fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
             if seq == event.seq {
                 event.postings.push(posting);
             } else {
-                verifier.orphan(seq);
+                shown.show(move |verifier| verifier.orphan(seq));
             }
         }
-        verifier.event(&event, &leaf);
-        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
-            verifier.block(&block?);
+        let (seq, computed) = (event.seq, event.leaf());
+        shown.show(move |verifier| verifier.event(&event, computed, &leaf));
+        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= seq)) {
+            let block = block?;
+            shown.show(move |verifier| verifier.block(&block));
         }
     }
     for line in lines {
-        verifier.orphan(line?.0);
+        let (seq, _) = line?;
+        shown.show(move |verifier| verifier.orphan(seq));
     }
     for block in blocks {
-        verifier.block(&block?);
+        let block = block?;
+        shown.show(move |verifier| verifier.block(&block));
     }
     let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
     let mut wallets = wallets.query([])?;
     while let Some(row) = wallets.next()? {
-        verifier.wallet(&rows::wallet(row)?);
+        let wallet = rows::wallet(row)?;
+        shown.show(move |verifier| verifier.wallet(&wallet));
     }
     let mut accounts = c.prepare(
         "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
@@ -261,12 +267,14 @@ fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
     while let Some(row) = accounts.next()? {
         let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
         let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-        verifier.account(&account, Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) });
+        let balance = Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) };
+        shown.show(move |verifier| verifier.account(&account, balance));
     }
     let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
     let mut orders = orders.query([])?;
     while let Some(row) = orders.next()? {
-        verifier.order(&rows::order(row)?, now);
+        let order = rows::order(row)?;
+        shown.show(move |verifier| verifier.order(&order, now));
     }
-    Ok(verifier.finish())
+    Ok(())
 }

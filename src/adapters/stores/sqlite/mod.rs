@@ -1,5 +1,6 @@
 //! SQLite, the embedded default: one file, nothing to install. One writer thread with group commit; readers beside it.
 
+mod aside;
 mod connection;
 mod keys;
 mod ledger;
