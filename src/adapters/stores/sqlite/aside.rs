@@ -2,11 +2,16 @@
 //! Refuses to know: which rows there are, and what is proved of them.
 
 use crate::base::{Error, ErrorKind, Result};
-use crate::domain::ledger::{Report, Verifier};
+use crate::domain::ledger::{Event, Hash, Report, Verifier};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Builder;
 
-type Step = Box<dyn FnOnce(&mut Verifier) + Send>;
+/// Entries, of which there are most, travel without a box.
+enum Step {
+    /// With the leaf that follows from it, and the one that is stored.
+    Entry(Event, Hash, Hash),
+    Other(Box<dyn FnOnce(&mut Verifier) + Send>),
+}
 
 /// What the verifier is shown, in order.
 pub(super) struct Shown {
@@ -20,8 +25,17 @@ impl Shown {
     /// Batches that may wait; whoever reads faster than the proof goes waits for it.
     const WAITING: usize = 8;
 
+    pub(super) fn entry(&mut self, event: Event, stored_leaf: Hash) {
+        let leaf = event.leaf();
+        self.push(Step::Entry(event, leaf, stored_leaf));
+    }
+
     pub(super) fn show(&mut self, step: impl FnOnce(&mut Verifier) + Send + 'static) {
-        self.batch.push(Box::new(step));
+        self.push(Step::Other(Box::new(step)));
+    }
+
+    fn push(&mut self, step: Step) {
+        self.batch.push(step);
         if self.batch.len() == Self::BATCH {
             self.hand_over();
         }
@@ -42,8 +56,11 @@ pub(super) fn verify_aside(read: impl FnOnce(&mut Shown) -> Result<()>) -> Resul
             .name("gotoai-verify".into())
             .spawn_scoped(scope, move || {
                 let mut verifier = Verifier::new();
-                for batch in from {
-                    batch.into_iter().for_each(|step| step(&mut verifier));
+                for step in from.into_iter().flatten() {
+                    match step {
+                        Step::Entry(event, leaf, stored_leaf) => verifier.event(&event, leaf, &stored_leaf),
+                        Step::Other(step) => step(&mut verifier),
+                    }
                 }
                 verifier.finish()
             })

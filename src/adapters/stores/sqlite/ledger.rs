@@ -7,8 +7,8 @@ use super::rows;
 use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket,
-    Wallet, WalletKind, WalletSummary,
+    Account, Balance, Command, Durability, EntryQuery, Event, Hash, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload,
+    Ticket, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -151,7 +151,7 @@ impl Ledger for SqliteLedger {
                 rows::EVENT_COLUMNS
             );
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let events: Vec<(Event, Vec<u8>)> = c
+            let events: Vec<(Event, Hash)> = c
                 .prepare_cached(&sql)?
                 .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
                 .collect::<rusqlite::Result<_>>()?;
@@ -239,8 +239,8 @@ fn show(connection: &mut Connection, shown: &mut Shown) -> rusqlite::Result<()> 
                 shown.show(move |verifier| verifier.orphan(seq));
             }
         }
-        let (seq, computed) = (event.seq, event.leaf());
-        shown.show(move |verifier| verifier.event(&event, computed, &leaf));
+        let seq = event.seq;
+        shown.entry(event, leaf);
         while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= seq)) {
             let block = block?;
             shown.show(move |verifier| verifier.block(&block));

@@ -1,7 +1,9 @@
 //! Owns: rows to values and back, for every table of the ledger.
 
 use crate::base::{Money, OrderId, Timestamp};
-use crate::domain::ledger::{AccountId, Block, Event, EventKind, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind};
+use crate::domain::ledger::{
+    AccountId, Block, Event, EventKind, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind,
+};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -97,8 +99,8 @@ pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a
 
 pub(super) const EVENT_COLUMNS: &str = "seq, kind, order_id, op_id, ts, payload, leaf";
 
-/// An event without its postings, and its stored leaf.
-pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
+/// An event without its postings, and its stored leaf; zeros where none can be read, which is no event's.
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Hash)> {
     let kind: i64 = row.get(1)?;
     let event = Event {
         seq: row.get(0)?,
@@ -109,7 +111,8 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
         payload: row.get(5)?,
         postings: Vec::new(),
     };
-    Ok((event, row.get(6)?))
+    let leaf = row.get_ref(6)?.as_blob().ok().and_then(|leaf| leaf.try_into().ok());
+    Ok((event, leaf.unwrap_or_default()))
 }
 
 /// Writes events with their leaves, in order.
