@@ -202,7 +202,7 @@ os.fsync(write("new", b"c", os.O_RDWR | os.O_CREAT))
 
 @pytest.mark.parametrize("keep", ["none", "some", "all"])
 def test_the_disk_forgets_what_it_is_told_to(disk: Disk, keep: str) -> None:
-    env = {"PATH": os.environ["PATH"], **disk.failing(keep=keep, seed=SEED)}
+    env = {"PATH": os.environ["PATH"], **disk.failing(keep=keep, seed=1)}
     done = subprocess.run([sys.executable, "-c", WRITES], env=env, capture_output=True, check=False)  # noqa: S603
     assert done.returncode == POWER_FAILED, done.stderr
     kept = (disk.folder / "kept").read_bytes()

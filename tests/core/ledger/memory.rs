@@ -59,7 +59,7 @@ impl Memory {
         }
         for (events, block) in &self.commits {
             for event in events {
-                verifier.event(event, &event.leaf());
+                verifier.event(event, event.leaf(), &event.leaf());
             }
             verifier.block(block);
         }

@@ -1,6 +1,7 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
 use super::anchors;
+use super::aside::{Shown, verify_aside};
 use super::connection::{Database, from_sqlite};
 use super::export;
 use super::node::Node;
@@ -8,9 +9,10 @@ use super::writer::{Queue, Writer};
 use super::{reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Journal,
-    Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Verifier, Wallet, WalletKind, WalletSummary,
+    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
+    Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
 };
+use crate::domain::risk::Used;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -66,7 +68,7 @@ impl SqliteLedger {
     /// `verify`, with what is known of anchors outside the database.
     pub fn verify_with(&self, evidence: &AnchorEvidence) -> Result<Report> {
         let mut connection = self.database.connect()?;
-        verify(&mut connection, evidence).map_err(|error| from_sqlite(&error))
+        verify_aside(|shown| show(&mut connection, evidence, shown).map_err(|error| from_sqlite(&error)))
     }
 
     /// Shows `sink` the ledger as of one moment, row by row. Writers go on meanwhile.
@@ -176,7 +178,7 @@ impl Ledger for SqliteLedger {
                 rows::EVENT_COLUMNS
             );
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let events: Vec<(Event, Vec<u8>)> = c
+            let events: Vec<(Event, Hash)> = c
                 .prepare_cached(&sql)?
                 .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
                 .collect::<rusqlite::Result<_>>()?;
@@ -238,15 +240,16 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
 }
 
 /// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
-fn verify(connection: &mut Connection, evidence: &AnchorEvidence) -> rusqlite::Result<Report> {
+fn show(connection: &mut Connection, evidence: &AnchorEvidence, shown: &mut Shown) -> rusqlite::Result<()> {
     let c = connection.transaction()?;
     let now = Clock::system().now();
-    let mut verifier = Verifier::new();
-    verifier.anchors(&anchors::all(&c)?, evidence);
+    let (stored, evidence) = (anchors::all(&c)?, evidence.clone());
+    shown.show(move |verifier| verifier.anchors(&stored, &evidence));
     let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
     let mut rows_ = prices.query([])?;
     while let Some(row) = rows_.next()? {
-        verifier.price(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, String>(1)?);
+        let (hash, sheet): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
+        shown.show(move |verifier| verifier.price(&hash, &sheet));
     }
     let mut lines = c.prepare("SELECT id, debit, credit, amount, code FROM postings ORDER BY id")?;
     let mut lines = lines.query_map([], rows::posting)?.peekable();
@@ -261,24 +264,29 @@ fn verify(connection: &mut Connection, evidence: &AnchorEvidence) -> rusqlite::R
             if seq == event.seq {
                 event.postings.push(posting);
             } else {
-                verifier.orphan(seq);
+                shown.show(move |verifier| verifier.orphan(seq));
             }
         }
-        verifier.event(&event, &leaf);
-        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
-            verifier.block(&block?);
+        let seq = event.seq;
+        shown.entry(event, leaf);
+        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= seq)) {
+            let block = block?;
+            shown.show(move |verifier| verifier.block(&block));
         }
     }
     for line in lines {
-        verifier.orphan(line?.0);
+        let (seq, _) = line?;
+        shown.show(move |verifier| verifier.orphan(seq));
     }
     for block in blocks {
-        verifier.block(&block?);
+        let block = block?;
+        shown.show(move |verifier| verifier.block(&block));
     }
     let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
     let mut wallets = wallets.query([])?;
     while let Some(row) = wallets.next()? {
-        verifier.wallet(&rows::wallet(row)?);
+        let wallet = rows::with_grants(&c, rows::wallet(row)?)?;
+        shown.show(move |verifier| verifier.wallet(&wallet));
     }
     let mut accounts = c.prepare(
         "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
@@ -287,12 +295,24 @@ fn verify(connection: &mut Connection, evidence: &AnchorEvidence) -> rusqlite::R
     while let Some(row) = accounts.next()? {
         let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
         let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-        verifier.account(&account, Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) });
+        let balance = Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) };
+        shown.show(move |verifier| verifier.account(&account, balance));
     }
     let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
     let mut orders = orders.query([])?;
     while let Some(row) = orders.next()? {
-        verifier.order(&rows::order(row)?, now);
+        let order = rows::order(row)?;
+        shown.show(move |verifier| verifier.order(&order, now));
     }
-    Ok(verifier.finish())
+    let mut windows = c.prepare(
+        "SELECT b.id, b.name, b.key_id, b.user_path, b.wallet, b.model, b.label, b.period, b.unit, b.cap, b.hard_status, b.alert_percent, \
+         w.start, w.held, w.spent, w.alerted FROM budget_windows w JOIN budgets b ON b.id = w.budget_id",
+    )?;
+    let mut windows = windows.query([])?;
+    while let Some(row) = windows.next()? {
+        let (budget, start) = (rows::budget(row)?, row.get(12)?);
+        let used = Used { held: row.get(13)?, spent: row.get(14)?, alerted: row.get(15)? };
+        shown.show(move |verifier| verifier.window(&budget, start, used));
+    }
+    Ok(())
 }
