@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each floor may import, besides itself. `twin` stands beside the house: a provider, seen from outside.
+/// What each floor may import, besides itself. `twin` stands beside the house: a provider, seen from outside; so does `sim`:
+/// the world around the request path, with the path in it.
 const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("protocol", &["base"]),
@@ -19,8 +20,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("pipeline", &["base", "protocol", "domain"]),
     ("adapters", &["base", "protocol", "domain"]),
     ("app", &["base", "protocol", "domain", "pipeline", "adapters"]),
-    ("doors", &["base", "protocol", "domain", "pipeline", "app", "twin"]),
+    ("doors", &["base", "protocol", "domain", "pipeline", "app", "twin", "sim"]),
     ("twin", &["base"]),
+    ("sim", &["base", "protocol", "domain", "pipeline", "adapters", "app"]),
 ];
 
 /// More that tests of a floor may import.

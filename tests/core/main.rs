@@ -5,3 +5,4 @@
 
 mod ledger;
 mod pipeline;
+mod sim;

@@ -22,24 +22,41 @@ type Answer = oneshot::Sender<Result<Reply>>;
 pub struct Batch(Vec<(Command, Answer)>);
 
 impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.0.iter().map(|(command, _)| command)
+    }
+}
+
+/// What a commit has to say, one answer a command. What is dropped undelivered tells its caller only that the ledger is gone.
+pub struct Answers(std::vec::IntoIter<(Answer, Result<Reply>)>);
+
+impl Answers {
+    fn new(answers: Vec<(Answer, Result<Reply>)>) -> Self {
+        Self(answers.into_iter())
+    }
+
+    /// Delivers the next answer; false if there is none left.
+    pub fn deliver_next(&mut self) -> bool {
+        let Some((answer, outcome)) = self.0.next() else { return false };
+        // Who does not wait any more does not need it.
+        let _ = answer.send(outcome);
+        true
+    }
+
+    pub fn deliver(mut self) {
+        while self.deliver_next() {}
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// What a commit has to say. Dropped without being delivered, its callers learn only that the ledger is gone.
-pub struct Answers(Vec<(Answer, Result<Reply>)>);
-
-impl Answers {
-    pub fn deliver(self) {
-        for (answer, outcome) in self.0 {
-            // Who does not wait any more does not need it.
-            let _ = answer.send(outcome);
-        }
+        self.0.len() == 0
     }
 }
 
@@ -103,7 +120,7 @@ impl MemoryLedger {
         let mut rows = self.disk.0.lock();
         if rows.epoch != self.epoch {
             let error = Error::new(ErrorKind::LedgerUnavailable, "another process has taken over this ledger");
-            return Answers(batch.0.into_iter().map(|(_, answer)| (answer, Err(error.clone()))).collect());
+            return Answers::new(batch.0.into_iter().map(|(_, answer)| (answer, Err(error.clone()))).collect());
         }
         let now = self.clock.now().max(inner.state.last_ts);
         inner.state.last_ts = now;
@@ -113,7 +130,7 @@ impl MemoryLedger {
             answers.push((answer, Ok(decide(&mut inner.state, &command, now, &mut writes))));
         }
         rows.write(&inner.state, writes, now);
-        Answers(answers)
+        Answers::new(answers)
     }
 
     /// The store cannot take the batch: nothing of it is booked, everybody is told so, and settlements wait for the next one,
@@ -132,7 +149,7 @@ impl MemoryLedger {
             again.into_iter().rev().for_each(|waiting| inner.queue.push_front(waiting));
             self.filled.notify_one();
         }
-        Answers(answers)
+        Answers::new(answers)
     }
 
     /// Credits minus debits of every account that is not at zero, by name.

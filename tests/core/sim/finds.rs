@@ -1,0 +1,1 @@
+//! Owns: the proof that the simulation can fail.
