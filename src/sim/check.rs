@@ -4,6 +4,7 @@
 //! Refuses to know: how any of it came about.
 
 use super::client::tasks;
+use super::provider::MAX_OUTPUT;
 use super::scenario::{Scenario, WALLETS, call_of};
 use super::tariff::{Tariff, Tokens};
 use super::world::{Exchange, Seen, Violation, World};
@@ -167,7 +168,18 @@ impl Audit<'_> {
         if absorbed < 0 || (absorbed > 0 && !is_late && full - absorbed < full.min(hold)) {
             self.violate("charge", format!("call {call}: {absorbed} nano of {full} were let go although {hold} were held"));
         }
+        self.overrun(call, receipt, full, is_late);
         full - absorbed.max(0)
+    }
+
+    /// Nobody pays more than was held, unless more was used, and then the order says so.
+    fn overrun(&mut self, call: u32, receipt: &OrderReceipt, full: i128, is_late: bool) {
+        let (hold, overrun) = (i128::from(receipt.order.hold.as_nano()), i128::from(receipt.order.overrun.as_nano()));
+        // What is late has nothing held any more.
+        let covered = if is_late { 0 } else { hold };
+        if nano(receipt.order.charge) > covered + overrun || overrun > (full - covered).max(0) {
+            self.violate("overrun", format!("call {call}: {hold} nano held, {full} used, {overrun} taken beyond the hold"));
+        }
     }
 
     /// Does the usage stand on what a provider said, or stay within what may be estimated?
@@ -177,9 +189,11 @@ impl Audit<'_> {
         let fine = match settled.usage_source {
             UsageSource::Provider => own.any(|exchange| is_reported(true)(&exchange)),
             UsageSource::Estimated => {
-                let bound = Tokens { input: u64::MAX, cached: 0, output: super::provider::MAX_OUTPUT, reasoning: 0 };
-                let within = tokens.cached == 0 && tokens.reasoning == 0 && tokens.output <= bound.output;
-                within || own.any(|exchange| is_reported(false)(&exchange))
+                let plan = self.scenario.call(call);
+                let input = plan.messages().len().div_ceil(4) as u64;
+                let most = plan.max_tokens.map_or(MAX_OUTPUT, |asked| asked.min(MAX_OUTPUT));
+                let guess = Tokens { input, cached: 0, output: tokens.output.min(most), reasoning: 0 };
+                tokens == guess || own.any(|exchange| is_reported(false)(&exchange))
             }
             UsageSource::None => tokens == Tokens::default(),
         };
@@ -231,7 +245,7 @@ impl Audit<'_> {
         match why_uncertain(receipt, settled) {
             Some(why) => *self.sums.uncertain.entry(why).or_default() += billed - booked,
             None => {
-                self.violate("cost", format!("call {call}: the providers bill {billed} nano, {booked} are booked, and nothing says why"))
+                self.violate("cost", format!("call {call}: the providers bill {billed} nano, {booked} are booked, and nothing says why"));
             }
         }
     }

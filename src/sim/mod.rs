@@ -19,7 +19,7 @@ mod store;
 mod tariff;
 mod world;
 
-pub use report::{Question, Summary, simulate};
+pub use report::{Failure, Question, Summary, simulate};
 pub use scenario::{Fault, Faults, Sabotage, Scenario};
 pub use world::Violation;
 

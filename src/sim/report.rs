@@ -92,7 +92,6 @@ fn text(amount_nano: i128) -> String {
     i64::try_from(amount_nano).map_or_else(|_| format!("{amount_nano} nano"), |nano| Money::nano(nano).to_string())
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn as_money<S: Serializer>(amount_nano: &i128, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&text(*amount_nano))
 }

@@ -361,17 +361,13 @@ impl CallPlan {
     }
 
     pub(super) fn body(&self) -> String {
-        let mut body = format!(r#"{{"model":"{}","messages":{}"#, model_of(self.n), self.messages());
-        if let Some(max_tokens) = self.max_tokens {
-            body.push_str(&format!(r#","max_tokens":{max_tokens}"#));
-        }
-        if self.stream {
-            body.push_str(r#","stream":true"#);
-        }
-        if self.stream && self.wants_usage {
-            body.push_str(r#","stream_options":{"include_usage":true}"#);
-        }
-        body + "}"
+        let bound = self.max_tokens.map_or_else(String::new, |most| format!(r#","max_tokens":{most}"#));
+        let stream = match (self.stream, self.wants_usage) {
+            (false, _) => "",
+            (true, false) => r#","stream":true"#,
+            (true, true) => r#","stream":true,"stream_options":{"include_usage":true}"#,
+        };
+        format!(r#"{{"model":"{}","messages":{}{bound}{stream}}}"#, model_of(self.n), self.messages())
     }
 }
 

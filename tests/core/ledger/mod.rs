@@ -1,5 +1,5 @@
 //! Owns: the ledger's tests. `machine` compares it with an oracle, `examples` are the law's own figures, `tampering` tries
-//! to fool the proof, `store` and `failure` look at what SQLite adds: crashes, several processes, commits that fail.
+//! to fool the proof, `store` and `failure` look at what SQLite adds: crashes, several processes, commits that fail; `process` at what memory adds.
 
 mod commands;
 mod examples;
@@ -7,6 +7,7 @@ mod failure;
 mod machine;
 mod memory;
 mod oracle;
+mod process;
 mod store;
 mod tampering;
 
