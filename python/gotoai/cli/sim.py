@@ -1,4 +1,4 @@
-"""``gotoai sim``: the request path on a virtual clock, with everything that can go wrong going wrong, and the books after."""
+"""``gotoai sim``: the request path on a virtual clock, with everything going wrong that can, and the books after."""
 
 from __future__ import annotations
 
@@ -16,27 +16,17 @@ if TYPE_CHECKING:
 SEEDS_BY_DEFAULT = 25
 
 
-class Names(click.ParamType):
+def words(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str] | None:
     """Words with commas between them; ``none`` is the empty list."""
-
-    name = "names"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> object:  # noqa: ARG002
-        """The words."""
-        return [] if value == "none" else str(value).split(",")
+    return [] if value == "none" else value.split(",") if value is not None else None
 
 
-class Numbers(click.ParamType):
+def numbers(context: click.Context, option: click.Parameter, value: str | None) -> list[int] | None:
     """Whole numbers with commas between them; ``none`` is the empty list."""
-
-    name = "numbers"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> object:
-        """The numbers."""
-        words = [] if value == "none" else str(value).split(",")
-        if not all(word.isdecimal() for word in words):
-            self.fail(f"{value!r} is no list of whole numbers, such as 3,7", param, context)
-        return [int(word) for word in words]
+    listed = words(context, option, value)
+    if listed is not None and not all(word.isdecimal() for word in listed):
+        raise click.BadParameter(f"{value!r} is no list of whole numbers, such as 3,7", context, option)
+    return None if listed is None else [int(word) for word in listed]
 
 
 @click.command(
@@ -54,9 +44,9 @@ class Numbers(click.ParamType):
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="How many seeds from there on.")
 @click.option("--orders", type=click.IntRange(1, 10_000), metavar="N", help="Calls in each seed.")
 @click.option("--enumerate", "enumerated", is_flag=True, help="Crash once at every point of each seed.")
-@click.option("--calls", type=Numbers(), help="Only these calls of the seed.")
-@click.option("--faults", type=Names(), help="These faults instead of the seed's own, or none.")
-@click.option("--crash-at", type=Numbers(), help="Crash at these points, or none.")
+@click.option("--calls", metavar="LIST", callback=numbers, help="Only these calls of the seed.")
+@click.option("--faults", metavar="LIST", callback=words, help="These faults instead of the seed's own, or none.")
+@click.option("--crash-at", metavar="LIST", callback=numbers, help="Crash at these points, or none.")
 @click.option("--sabotage", metavar="NAME", help="Put a defect into the ledger, to see it found.")
 @click.option("--trace", is_flag=True, help="Tell every step; for one seed.")
 @options.as_json
@@ -74,8 +64,8 @@ def sim(
 ) -> None:
     """Simulates calls, faults and crashes in memory and audits the books. Exits with 1 when a rule is broken.
 
-    The request path and the ledger's rules are the real ones; providers, callers, disk and time are simulated. A failure
-    is made small and comes with the command that plays it again. Needs no key, no network and no store.
+    The request path and the ledger's rules are the real ones; providers, callers, disk and time are simulated. A
+    failure is made small and comes with the command that plays it again. Needs no key, no network and no store.
     """
     count = seeds or (SEEDS_BY_DEFAULT if seed is None else 1)
     question = {
