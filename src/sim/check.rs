@@ -21,6 +21,8 @@ pub(super) struct Sums {
     pub(super) states: BTreeMap<&'static str, u64>,
     pub(super) paid_nano: i128,
     pub(super) charged_nano: i128,
+    /// Used, and charged to nobody: beyond the hold, the cash and the credit.
+    pub(super) absorbed_nano: i128,
     /// By the providers' own books.
     pub(super) billed_nano: i128,
     /// In ours: cost of what was served, and losses.
@@ -132,6 +134,7 @@ impl Audit<'_> {
         }
         *self.explained.entry(receipt.wallet.to_string()).or_default() += expected;
         self.sums.charged_nano += charge;
+        self.sums.absorbed_nano += i128::from(settled.absorbed_nano);
         self.promises(call, receipt, settled);
         self.attempts(call, receipt, settled, exchanges);
         self.cost(call, receipt, settled, exchanges);

@@ -74,6 +74,9 @@ pub struct Summary {
     pub paid_in: i128,
     #[serde(serialize_with = "as_money")]
     pub charged: i128,
+    /// Used, and charged to nobody: beyond the hold, the cash and the credit.
+    #[serde(serialize_with = "as_money")]
+    pub absorbed: i128,
     #[serde(serialize_with = "as_money")]
     pub billed_by_providers: i128,
     #[serde(serialize_with = "as_money")]
@@ -121,6 +124,7 @@ impl Summary {
         }
         self.paid_in += run.sums.paid_nano;
         self.charged += run.sums.charged_nano;
+        self.absorbed += run.sums.absorbed_nano;
         self.billed_by_providers += run.sums.billed_nano;
         self.cost_booked += run.sums.booked_nano;
         self.leaked += run.sums.leaked_nano;

@@ -108,7 +108,7 @@ def view(summary: Mapping[str, Any]) -> None:
     render.facts("Played", [(name, summary[name]) for name in counts])
     render.facts("Orders by how they ended", sorted(summary["states"].items()))
     render.facts("Faults", sorted(summary["faults"].items()))
-    money = ("paid_in", "charged", "billed_by_providers", "cost_booked", "uncertain", "leaked")
+    money = ("paid_in", "charged", "absorbed", "billed_by_providers", "cost_booked", "uncertain", "leaked")
     render.facts("Money, in USD", [(name.replace("_", " "), summary[name]) for name in money])
     for failure in summary["failures"]:
         render.line(f"\nrule '{failure['rule']}' is broken: {failure['what']}\n")
