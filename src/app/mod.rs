@@ -10,3 +10,4 @@ mod tasks;
 pub use admin::{price_view, receipt};
 pub use gateway::{Gateway, ModelView, Readiness};
 pub use supply::ProviderStatus;
+pub use tasks::{SWEEP_EVERY, sweep};

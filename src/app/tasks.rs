@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Open holds past their deadline are looked for this often.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// A key revoked by another process stops working within this time; within this process at once.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// While a provider has given no list yet, it is asked this often.
@@ -26,7 +26,13 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
     let seen = gateway.database.control_version().unwrap_or(-1);
     let mut tasks = vec![
         runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), watch(seen))),
-        runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
+        runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| {
+            Box::pin(async move {
+                let now = gateway.clock.now();
+                expire_grants(&gateway, now).await;
+                sweep(&*gateway.ledger, now).await;
+            })
+        })),
     ];
     if let Some(span) = gateway.settings.ledger.anchor_every.filter(|_| gateway.settings.ledger.on) {
         tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(anchor(gateway)))));
@@ -89,16 +95,14 @@ async fn expire_grants(gateway: &Gateway, now: Timestamp) {
 }
 
 /// Gives back holds whose deadline has passed.
-async fn sweep(gateway: Arc<Gateway>) {
-    let now = gateway.clock.now();
-    expire_grants(&gateway, now).await;
-    let overdue = match gateway.ledger.overdue(now) {
+pub async fn sweep(ledger: &dyn Ledger, now: Timestamp) {
+    let overdue = match ledger.overdue(now) {
         Ok(overdue) => overdue,
         Err(error) => return tracing::error!(%error, "open holds cannot be read"),
     };
     for order in overdue {
         tracing::warn!(%order, "the hold's deadline has passed; it goes back");
-        if let Err(error) = gateway.ledger.submit(Command::Expire { order }).wait().await {
+        if let Err(error) = ledger.submit(Command::Expire { order }).wait().await {
             tracing::error!(%order, %error, "the hold could not be given back yet");
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +39,14 @@ impl fmt::Display for Timestamp {
 
 /// Wall clock, or a hand-set one for tests and simulation. Cloning shares the hand.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Hand>);
+
+/// What a clock that is not the system's shows: a number that somebody sets, and what has passed since `from`.
+#[derive(Clone, Debug)]
+struct Hand {
+    set: Arc<AtomicI64>,
+    from: Option<Instant>,
+}
 
 impl Clock {
     pub fn system() -> Self {
@@ -46,12 +54,18 @@ impl Clock {
     }
 
     pub fn manual(start: Timestamp) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(start.0))))
+        Self(Some(Hand { set: Arc::new(AtomicI64::new(start.0)), from: None }))
+    }
+
+    /// Runs with the time of the runtime it is made in: a simulation pauses that, and so has one time for timers and stamps.
+    pub fn of_runtime(start: Timestamp) -> Self {
+        Self(Some(Hand { set: Arc::new(AtomicI64::new(start.0)), from: Some(Instant::now()) }))
     }
 
     pub fn now(&self) -> Timestamp {
         if let Some(hand) = &self.0 {
-            return Timestamp(hand.load(Ordering::SeqCst));
+            let passed = hand.from.map_or(Duration::ZERO, |from| from.elapsed());
+            return Timestamp(hand.set.load(Ordering::SeqCst)).plus(passed);
         }
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -60,8 +74,13 @@ impl Clock {
 
     /// Moves a manual clock; a system clock ignores it.
     pub fn advance(&self, span: Duration) {
+        self.shift_ms(i64::try_from(span.as_millis()).unwrap_or(0));
+    }
+
+    /// Sets a manual clock forward or, as operators and time servers do, back.
+    pub fn shift_ms(&self, ms: i64) {
         if let Some(hand) = &self.0 {
-            hand.fetch_add(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::SeqCst);
+            hand.set.fetch_add(ms, Ordering::SeqCst);
         }
     }
 }
@@ -161,5 +180,16 @@ mod tests {
         let twin = clock.clone();
         clock.advance(Duration::from_millis(7));
         assert_eq!(twin.now(), Timestamp(12));
+        clock.shift_ms(-10);
+        assert_eq!(twin.now(), Timestamp(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_the_runtime_moves_with_its_timers() {
+        let clock = Clock::of_runtime(Timestamp(5));
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert_eq!(clock.now(), Timestamp(3_600_005));
+        clock.shift_ms(-3_600_000);
+        assert_eq!(clock.now(), Timestamp(5));
     }
 }

@@ -258,7 +258,9 @@ impl OpenOrder {
         };
         let legs = self.cx.terms().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
         let output = usage.output_tokens();
-        let delivered = if ending.delivered < output { settle(&delivered(usage, ending.delivered))?.0 } else { used };
+        // A provider that cut the stream and counted all the same has counted what it sent: better than our estimate.
+        let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;
+        let delivered = if ending.delivered < output && !counted { settle(&delivered(usage, ending.delivered))?.0 } else { used };
         let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated;
         Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense })
     }

@@ -5,4 +5,5 @@
 
 mod ledger;
 mod pipeline;
+mod sim;
 mod usage;

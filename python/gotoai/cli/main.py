@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import catalog, demo, doctor, export, keys, ledger, options, reconcile, render, serve, session, wallet
+from gotoai.cli import catalog, demo, doctor, export, keys, ledger, options, reconcile, render, serve, session, sim, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,7 @@ for command in (
     catalog.models,
     catalog.prices,
     doctor.doctor,
+    sim.sim,
 ):
     program.add_command(command)
 

@@ -1,6 +1,6 @@
 //! Owns: the ledger's tests. `machine` compares it with an oracle, `examples` are the law's own figures, `tampering` tries
 //! to fool the proof, `books` are what a provider's bill is compared with, `store` and `failure` look at what SQLite adds: crashes,
-//! several processes, commits that fail.
+//! several processes, commits that fail; `process` at what memory adds.
 
 mod anchors;
 mod books;
@@ -10,6 +10,7 @@ mod failure;
 mod machine;
 mod memory;
 mod oracle;
+mod process;
 mod store;
 mod tampering;
 

@@ -242,7 +242,6 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
 /// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
 fn show(connection: &mut Connection, evidence: &AnchorEvidence, shown: &mut Shown) -> rusqlite::Result<()> {
     let c = connection.transaction()?;
-    let now = Clock::system().now();
     let (stored, evidence) = (anchors::all(&c)?, evidence.clone());
     shown.show(move |verifier| verifier.anchors(&stored, &evidence));
     let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
@@ -282,10 +281,16 @@ fn show(connection: &mut Connection, evidence: &AnchorEvidence, shown: &mut Show
         let block = block?;
         shown.show(move |verifier| verifier.block(&block));
     }
+    show_projections(&c, shown)
+}
+
+/// What follows from the journal: wallets, accounts, orders, budget windows.
+fn show_projections(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
+    let now = Clock::system().now();
     let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
     let mut wallets = wallets.query([])?;
     while let Some(row) = wallets.next()? {
-        let wallet = rows::with_grants(&c, rows::wallet(row)?)?;
+        let wallet = rows::with_grants(c, rows::wallet(row)?)?;
         shown.show(move |verifier| verifier.wallet(&wallet));
     }
     let mut accounts = c.prepare(
