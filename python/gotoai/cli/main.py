@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import catalog, demo, doctor, export, keys, ledger, options, reconcile, render, serve, session, sim, wallet
+from gotoai.cli import (
+    budget,
+    catalog,
+    demo,
+    doctor,
+    export,
+    keys,
+    ledger,
+    options,
+    reconcile,
+    render,
+    serve,
+    session,
+    sim,
+    wallet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +85,7 @@ for command in (
     demo.demo,
     keys.group,
     wallet.group,
+    budget.group,
     ledger.group,
     catalog.models,
     catalog.prices,
@@ -79,6 +96,8 @@ for command in (
 
 
 ledger.group.add_command(export.export)
+# Adds its commands, and those of `statement`, to the groups of wallet and ledger as it is read.
+import_module("gotoai.cli.payments")
 
 
 def run() -> None:

@@ -18,6 +18,10 @@ pub struct LedgerSettings {
     pub markup: Vec<MarkupRule>,
     /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
     pub hold_timeout: Duration,
+    /// `ledger.answer_hours`: how long a request's `Idempotency-Key` is remembered, and its answer kept. Default 24.
+    pub answer_lifetime: Duration,
+    /// `ledger.answer_limit_bytes`: larger answers are not kept; 0 keeps none. Default 1 MiB.
+    pub answer_limit_bytes: usize,
     /// `ledger.anchor_minutes`: how often the head of the chain is signed when it moved. Default 15 minutes, `None` = off.
     pub anchor_every: Option<Duration>,
     /// `ledger.anchor_key`: the file of the signing key, made at first need. Default beside the database.

@@ -181,6 +181,8 @@ fn read_ledger(section: &Section, layers: &Layers, env: &HashMap<String, String>
         fee: Ratio::from_percent(&fee.text).map_err(|_| fee.fail("is not a percentage; write 5 or 5.5"))?,
         markup: read_markup(section)?,
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
+        answer_lifetime: Duration::from_secs(3600 * layers.get("ledger.answer_hours").whole(1..=8_760_u64)?),
+        answer_limit_bytes: layers.get("ledger.answer_limit_bytes").whole(0..=67_108_864_usize)?,
         anchor_every: (minutes > 0).then(|| Duration::from_secs(60 * minutes)),
         anchor_key: file("ledger.anchor_key", ".ledger.key"),
         anchor_file: file("ledger.anchor_file", ".anchors.jsonl"),

@@ -10,8 +10,12 @@ use std::time::Duration;
 /// Marks the file as ours: "goto" in ASCII.
 const APPLICATION_ID: i32 = 0x676f_746f;
 /// Forward only: each entry takes the file from version i to i + 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_clearing.sql"), include_str!("migrations/0003_anchors.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_clearing.sql"),
+    include_str!("migrations/0003_anchors.sql"),
+    include_str!("migrations/0004_idempotency.sql"),
+];
 
 /// The database file. Cloning shares the reading connection.
 #[derive(Clone)]
