@@ -37,7 +37,7 @@ def period(name: str) -> dict[str, Any]:
     epilog=options.examples(
         "gotoai budget create team-a-month --wallet team-a --every month --amount 200.00 --alert 80",
         "gotoai budget create trial --user-path /trial --every day --requests 50 --status 429",
-        """gotoai budget create shop --every '{"every": "week", "weekday": 1, "hour": 6, "offset_minutes": 60}' --amount 9""",
+        """gotoai budget create shop --every '{"every": "week", "weekday": 1, "hour": 6}' --amount 9.00""",
     )
 )
 @click.argument("name")
