@@ -20,7 +20,7 @@ mod verify;
 pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
 pub use chain::{Block, Hash, hex};
 pub use command::{Attempt, AttemptOutcome, Command, Loss, OverBudget, Refusal, Reply, Reserve, Settle};
-pub use decide::decide;
+pub use decide::{decide, project};
 pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
 pub use operation::{
     Action, Adjust, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp, WalletName,
@@ -31,4 +31,4 @@ pub use settle::{Amounts, Rated, RatedTerms, hold_for, settle_amounts};
 pub use state::{BudgetAlert, Grant, Needs, OpRecord, State, Wallet, WalletKind, WindowId, Writes};
 pub use store::{Durability, EntryQuery, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
 pub use terms::{Borne, ChargeFor, CostTo, FeeFor, HoldPolicy, Legs, Outcome, SettlementPolicy, Terms};
-pub use verify::{Check, Finding, Report, Verifier};
+pub use verify::{Check, Compensation, Finding, Remedy, Report, Severity, Subject, Verifier};

@@ -10,7 +10,11 @@ use std::time::Duration;
 /// Marks the file as ours: "goto" in ASCII.
 const APPLICATION_ID: i32 = 0x676f_746f;
 /// Forward only: each entry takes the file from version i to i + 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_clearing.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_clearing.sql"),
+    include_str!("migrations/0006_findings.sql"),
+];
 
 /// The database file. Cloning shares the reading connection.
 #[derive(Clone)]

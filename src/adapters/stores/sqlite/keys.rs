@@ -29,7 +29,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<VirtualKey> {
 }
 
 /// Tells running gateways that keys changed, in the same transaction as the change.
-fn bump(c: &Connection) -> rusqlite::Result<()> {
+pub(super) fn bump(c: &Connection) -> rusqlite::Result<()> {
     c.execute("UPDATE control SET v = CAST(v AS INTEGER) + 1 WHERE k = 'version'", []).map(drop)
 }
 

@@ -1,13 +1,14 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
 use super::connection::{Database, from_sqlite};
+use super::inspect::Inspector;
 use super::node::Node;
 use super::rows;
 use super::writer::{Queue, Writer};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket,
-    Verifier, Wallet, WalletKind, WalletSummary,
+    Balance, Command, Durability, EntryQuery, Event, Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Wallet,
+    WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 pub struct SqliteLedger {
     database: Database,
     queue: std::sync::Arc<Queue>,
+    clock: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Absent for administration: such a process reserves nothing.
     node: Option<Node>,
@@ -37,7 +39,7 @@ impl SqliteLedger {
             .name("gotoai-ledger".into())
             .spawn(move || writer.run(&own))
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the ledger's thread").with_cause(error))?;
-        let ledger = Self { database: database.clone(), queue, thread: Mutex::new(Some(thread)), node };
+        let ledger = Self { database: database.clone(), queue, clock: clock.clone(), thread: Mutex::new(Some(thread)), node };
         let recovered = ledger.recover()?;
         Ok((ledger, recovered))
     }
@@ -167,8 +169,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn verify(&self) -> Result<Report> {
-        let mut connection = self.database.connect()?;
-        verify(&mut connection).map_err(|error| from_sqlite(&error))
+        Inspector::new(&self.database)?.full(self.clock.now()).map_err(|error| from_sqlite(&error))
     }
 
     fn close(&self) {
@@ -210,63 +211,4 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
     c.prepare_cached("SELECT id, debit, credit, amount, code FROM postings WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?
         .query_map([first_seq * 16, last_seq * 16 + 15], rows::posting)?
         .collect()
-}
-
-/// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
-fn verify(connection: &mut Connection) -> rusqlite::Result<Report> {
-    let c = connection.transaction()?;
-    let now = Clock::system().now();
-    let mut verifier = Verifier::new();
-    let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
-    let mut rows_ = prices.query([])?;
-    while let Some(row) = rows_.next()? {
-        verifier.price(&row.get::<_, Vec<u8>>(0)?, &row.get::<_, String>(1)?);
-    }
-    let mut lines = c.prepare("SELECT id, debit, credit, amount, code FROM postings ORDER BY id")?;
-    let mut lines = lines.query_map([], rows::posting)?.peekable();
-    let mut blocks = c.prepare("SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks ORDER BY n")?;
-    let mut blocks = blocks.query_map([], rows::block)?.peekable();
-    let mut journal = c.prepare(&format!("SELECT {} FROM journal ORDER BY seq", rows::EVENT_COLUMNS))?;
-    let mut journal = journal.query([])?;
-    while let Some(row) = journal.next()? {
-        let (mut event, leaf) = rows::event(row)?;
-        while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(seq, _)| *seq <= event.seq)) {
-            let (seq, posting) = line?;
-            if seq == event.seq {
-                event.postings.push(posting);
-            } else {
-                verifier.orphan(seq);
-            }
-        }
-        verifier.event(&event, &leaf);
-        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
-            verifier.block(&block?);
-        }
-    }
-    for line in lines {
-        verifier.orphan(line?.0);
-    }
-    for block in blocks {
-        verifier.block(&block?);
-    }
-    let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
-    let mut wallets = wallets.query([])?;
-    while let Some(row) = wallets.next()? {
-        verifier.wallet(&rows::wallet(row)?);
-    }
-    let mut accounts = c.prepare(
-        "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
-    )?;
-    let mut accounts = accounts.query([])?;
-    while let Some(row) = accounts.next()? {
-        let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
-        let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-        verifier.account(&account, Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) });
-    }
-    let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
-    let mut orders = orders.query([])?;
-    while let Some(row) = orders.next()? {
-        verifier.order(&rows::order(row)?, now);
-    }
-    Ok(verifier.finish())
 }

@@ -1,6 +1,8 @@
 //! SQLite, the embedded default: one file, nothing to install. One writer thread with group commit; readers beside it.
 
 mod connection;
+mod findings;
+mod inspect;
 mod keys;
 mod ledger;
 mod model_lists;
@@ -10,4 +12,6 @@ mod rows;
 mod writer;
 
 pub use connection::Database;
+pub use findings::{Frozen, KeptFinding, Recorded, Run};
+pub use inspect::Inspector;
 pub use ledger::SqliteLedger;
