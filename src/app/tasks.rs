@@ -1,9 +1,10 @@
-//! Owns: what runs beside the requests: model lists, the hold sweeper, changes made by other processes. All are joined at
+//! Owns: what runs beside the requests: model lists, the hold sweeper, reconciliation, alerts, changes made by other processes. All are joined at
 //! close.
 
 use super::gateway::Gateway;
 use super::settings::ModelsMode;
 use super::supply::Instance;
+use super::{alerts, reconcile};
 use crate::domain::ledger::{Command, Ledger};
 use std::sync::Arc;
 use std::sync::Weak;
@@ -14,6 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+/// Messages to people are looked for this often.
+const DELIVER_EVERY: Duration = Duration::from_secs(1);
+/// How often the reconciliation is watched.
+const WATCH_SILENCE_EVERY: Duration = Duration::from_secs(5);
 /// Open holds past their deadline are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// A key revoked by another process stops working within this time; within this process at once.
@@ -27,6 +32,12 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
         runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), watch(seen))),
         runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
     ];
+    tasks.push(runtime.spawn(every(DELIVER_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(alerts::deliver(gateway)))));
+    if let Some(span) = gateway.settings.ledger.reconcile_every.filter(|_| gateway.settings.ledger.on) {
+        tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::turn(gateway)))));
+        let watch = every(WATCH_SILENCE_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::watch(gateway)));
+        tasks.push(runtime.spawn(watch));
+    }
     for instance in &gateway.supply.instances {
         if instance.settings.models_mode == ModelsMode::Fallback {
             tasks.push(runtime.spawn(list_models(Arc::clone(instance), Arc::downgrade(gateway), stop.clone())));
@@ -63,7 +74,7 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
             if seen.swap(version, Ordering::Relaxed) == version {
                 return;
             }
-            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_book()) {
+            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_book()).and_then(|()| gateway.reload_frozen()) {
                 tracing::error!(%error, "a change cannot be read; what was known before stays in force");
                 seen.store(-1, Ordering::Relaxed);
             }

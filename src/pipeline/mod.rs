@@ -29,7 +29,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::identity::KeyRing;
 use crate::domain::ledger::Ledger;
 use crate::domain::usage::Recorder;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use context::Context;
 use execute::Executed;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct Pipeline {
     pub keys: ArcSwap<KeyRing>,
     /// `None`: a pure proxy that books nothing.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// Why no new call is taken: reconciliation has found the books broken.
+    pub frozen: ArcSwapOption<String>,
     pub cache: Option<Arc<dyn ResponseCache>>,
     pub recorder: Arc<dyn Recorder>,
     pub in_flight: InFlight,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import catalog, demo, doctor, keys, ledger, options, render, serve, session, wallet
+from gotoai.cli import alerts, catalog, demo, doctor, findings, keys, ledger, options, render, serve, session, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,12 +63,16 @@ def program() -> None:
     """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
 
 
+for command in findings.COMMANDS:
+    ledger.group.add_command(command)
+
 for command in (
     serve.serve,
     demo.demo,
     keys.group,
     wallet.group,
     ledger.group,
+    alerts.group,
     catalog.models,
     catalog.prices,
     doctor.doctor,

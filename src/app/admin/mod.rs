@@ -3,6 +3,7 @@
 
 mod catalog;
 mod doctor;
+mod findings;
 mod keys;
 mod ledger;
 mod receipt;
@@ -30,6 +31,13 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
     ("ledger.verify", ledger::verify),
+    ("ledger.reconcile", findings::reconcile),
+    ("ledger.findings", findings::list),
+    ("ledger.acknowledge", findings::acknowledge),
+    ("ledger.repair", findings::repair),
+    ("ledger.rebuild", findings::rebuild),
+    ("ledger.unfreeze", findings::unfreeze),
+    ("alerts.test", findings::test_alert),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
     ("prices.refresh", catalog::refresh),

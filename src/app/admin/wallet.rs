@@ -32,7 +32,7 @@ fn checked_name(name: String) -> Result<String> {
 }
 
 /// Submits a cold command and waits until it is durable; true if it had been done before.
-fn book(gateway: &Gateway, operation: Operation, wallet: &str) -> Result<(i64, bool)> {
+pub(super) fn book(gateway: &Gateway, operation: Operation, wallet: &str) -> Result<(i64, bool)> {
     match gateway.ledger.submit(Command::Operate(Box::new(operation))).wait_blocking()? {
         Reply::Done { seq, duplicate } => Ok((seq, duplicate)),
         Reply::Refused(refusal) => Err(refusal.to_error(wallet)),

@@ -8,7 +8,8 @@ use super::resilience::read_resilience;
 use super::scalar::{Scalar, wrong};
 use super::supply::{read_aliases, read_providers};
 use super::{
-    AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ServerSettings, Settings, StoreSettings, TlsSettings,
+    AlertSettings, AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ServerSettings, Settings, StoreSettings,
+    TlsSettings,
 };
 use crate::base::{Ratio, Result, Secret};
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ impl Settings {
             store: StoreSettings { database: read_database(&layers, env)? },
             log: read_log(&layers)?,
             ledger: read_ledger(&layers)?,
+            alerts: read_alerts(&layers)?,
             providers: read_providers(file, env, &layers)?,
             aliases: read_aliases(file)?,
             resilience: read_resilience(&|name: &str| Ok(layers.get(&format!("resilience.{name}"))))?,
@@ -171,7 +173,30 @@ fn read_ledger(layers: &Layers) -> Result<LedgerSettings> {
         durability: layers.get("ledger.durability").one_of(&durability)?,
         fee: Ratio::from_percent(&fee.text).map_err(|_| fee.fail("is not a percentage; write 5 or 5.5"))?,
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
+        reconcile_every: Some(layers.get("ledger.reconcile_seconds").duration(Duration::ZERO..=DAY)?).filter(|span| !span.is_zero()),
+        reconcile_whole_every: Some(layers.get("ledger.reconcile_full_hours").whole(0..=8760)?)
+            .filter(|hours| *hours > 0)
+            .map(|hours| Duration::from_secs(3600 * hours)),
+        freeze_on_break: layers.get("ledger.freeze_on_break").on_off()?,
     })
+}
+
+fn read_alerts(layers: &Layers) -> Result<AlertSettings> {
+    let webhook = match (layers.set("alerts.webhook_url"), layers.set("alerts.webhook_secret")) {
+        (Some(url), Some(secret)) => {
+            let is_url =
+                url.text.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
+            if !is_url {
+                return Err(url.fail("is not a URL; write https://example.com/gotoai"));
+            }
+            Some((url.text.clone(), Secret::new(secret.text.as_str())))
+        }
+        (Some(url), None) => {
+            return Err(wrong(&url.place, "messages are signed: set alerts.webhook_secret or GOTOAI_ALERT_WEBHOOK_SECRET as well"));
+        }
+        (None, _) => None,
+    };
+    Ok(AlertSettings { webhook })
 }
 
 /// A leading `~/` is the user's home, as a shell would have it.

@@ -7,6 +7,7 @@ mod failure;
 mod machine;
 mod memory;
 mod oracle;
+mod reconciled;
 mod store;
 mod tampering;
 

@@ -270,6 +270,25 @@ impl Database {
         })
     }
 
+    /// Calls under way by the age of their hold.
+    pub fn open_holds(&self, now: Timestamp) -> Result<[(&'static str, i64); 3]> {
+        self.with(|c| {
+            c.prepare_cached(
+                "SELECT count(*) FILTER (WHERE created_at > ?1 - 60000), \
+                 count(*) FILTER (WHERE created_at BETWEEN ?1 - 900000 AND ?1 - 60000), \
+                 count(*) FILTER (WHERE created_at < ?1 - 900000) FROM orders WHERE state = 0",
+            )?
+            .query_row([now.0], |row| Ok([("under_1m", row.get(0)?), ("under_15m", row.get(1)?), ("older", row.get(2)?)]))
+        })
+    }
+
+    /// Size of the write-ahead log.
+    pub fn wal_bytes(&self) -> i64 {
+        let mut wal = self.path().as_os_str().to_owned();
+        wal.push("-wal");
+        std::fs::metadata(wal).map_or(0, |file| i64::try_from(file.len()).unwrap_or(i64::MAX))
+    }
+
     /// Findings, the latest first. Without a status: those that are open or acknowledged.
     pub fn findings(&self, status: Option<&str>, limit: usize) -> Result<Vec<KeptFinding>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

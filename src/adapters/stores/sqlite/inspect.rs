@@ -2,12 +2,12 @@
 //! reset; then the stored rows, each compared at the very moment up to which the journal has been read.
 //! Refuses to know: what must agree (the verifier), what follows from a finding.
 
-use super::connection::Database;
+use super::connection::{Database, from_sqlite};
 use super::rows;
 use crate::base::{Result, Timestamp};
-use crate::domain::ledger::{Account, AccountId, Balance, Event, Report, Verifier};
+use crate::domain::ledger::{Account, AccountId, Balance, Check, Event, Finding, Remedy, Report, Subject, Verifier};
 use crate::domain::risk::Budget;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -42,27 +42,55 @@ impl Inspector {
         self.verifier.last_seq()
     }
 
-    pub(super) fn verifier(&self) -> &Verifier {
-        &self.verifier
+    /// The write lock, and the verifier fed up to that very moment.
+    pub(super) fn locked(&mut self) -> rusqlite::Result<(Transaction<'_>, &Verifier)> {
+        let c = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
+        Ok((c, &self.verifier))
     }
 
-    pub(super) fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
+    /// One run: everything, or what is new. `None` if it was told to stop on the way, which it asks `stopped` after every slice.
+    /// A row that cannot be read is a finding like any other.
+    pub fn run(&mut self, whole: bool, now: Timestamp, stopped: &dyn Fn() -> bool) -> Result<Option<Report>> {
+        let outcome = if whole { self.full(now, stopped) } else { self.new_entries(now, stopped) };
+        outcome.or_else(|error| {
+            // Half of a slice may have been fed.
+            self.verifier = Verifier::new();
+            match error {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                    let finding = Finding::new(Check::R07, Subject::Ledger, format!("a stored row cannot be read: {error}"));
+                    let mut report = Report::default();
+                    report.add(finding.with(Remedy::Restore));
+                    Ok(Some(report))
+                }
+                other => Err(from_sqlite(&other)),
+            }
+        })
     }
 
-    /// Everything: the journal from the first entry, every stored row.
-    pub fn full(&mut self, now: Timestamp) -> rusqlite::Result<Report> {
+    /// The journal from the first entry, every stored row.
+    fn full(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
         (self.verifier, self.named) = (Verifier::new(), 0);
-        while self.slice(now)? {}
+        while self.slice(now)? {
+            if stopped() {
+                return Ok(None);
+            }
+        }
         let c = self.connection.transaction()?;
         catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
         show_all(&c, &mut self.verifier, now)?;
-        Ok(self.verifier.take_report(now))
+        Ok(Some(self.verifier.take_report(now)))
     }
 
     /// What is new since the last run, the rows that it has touched, and some of the others in turn.
-    pub fn new_entries(&mut self, now: Timestamp) -> rusqlite::Result<Report> {
-        while self.slice(now)? {}
+    fn new_entries(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
+        while self.slice(now)? {
+            if stopped() {
+                return Ok(None);
+            }
+        }
         let (mut accounts, mut wallets) = self.patrol();
         let c = self.connection.transaction()?;
         catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
@@ -78,7 +106,7 @@ impl Inspector {
         accounts.extend(touched.accounts);
         for id in accounts {
             match account(&c, id)? {
-                Some((account, balance)) => self.verifier.account(&account, balance),
+                Some((account, balance)) => show_account(&mut self.verifier, &account, balance),
                 None => self.verifier.lost_account(id),
             }
         }
@@ -90,7 +118,7 @@ impl Inspector {
             }
         }
         show_grants(&c, &mut self.verifier, now)?;
-        Ok(self.verifier.take_report(now))
+        Ok(Some(self.verifier.take_report(now)))
     }
 
     /// The next accounts and wallets to look at although nothing has touched them.
@@ -197,14 +225,22 @@ fn budgets(c: &Connection) -> rusqlite::Result<HashMap<i64, Budget>> {
 const ACCOUNTS: &str =
     "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id";
 
-fn account_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Account, Balance)> {
+/// An account, and its balance if there is a row of it.
+fn account_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Account, Option<Balance>)> {
     let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
     let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-    Ok((account, Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) }))
+    Ok((account, debits.zip(credits).map(|(debits, credits)| Balance { debits, credits })))
 }
 
-fn account(c: &Connection, id: AccountId) -> rusqlite::Result<Option<(Account, Balance)>> {
+fn account(c: &Connection, id: AccountId) -> rusqlite::Result<Option<(Account, Option<Balance>)>> {
     c.prepare_cached(&format!("{ACCOUNTS} WHERE a.id = ?1"))?.query_row([id], account_row).optional()
+}
+
+fn show_account(verifier: &mut Verifier, account: &Account, balance: Option<Balance>) {
+    verifier.account(account, balance.unwrap_or_default());
+    if balance.is_none() {
+        verifier.lost_balance(account);
+    }
 }
 
 /// Orders whose rows have not been seen to agree at their end.
@@ -241,7 +277,7 @@ fn show_all(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite
     let mut accounts = accounts.query([])?;
     while let Some(row) = accounts.next()? {
         let (account, balance) = account_row(row)?;
-        verifier.account(&account, balance);
+        show_account(verifier, &account, balance);
     }
     show_waiting(c, verifier, now)?;
     show_strangers(c, verifier, now)?;

@@ -1,6 +1,6 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
-use super::connection::{Database, from_sqlite};
+use super::connection::Database;
 use super::inspect::Inspector;
 use super::node::Node;
 use super::rows;
@@ -169,7 +169,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn verify(&self) -> Result<Report> {
-        Inspector::new(&self.database)?.full(self.clock.now()).map_err(|error| from_sqlite(&error))
+        Ok(Inspector::new(&self.database)?.run(true, self.clock.now(), &|| false)?.unwrap_or_default())
     }
 
     fn close(&self) {

@@ -8,6 +8,7 @@ mod ledger;
 mod model_lists;
 mod node;
 mod outbox;
+mod rebuild;
 mod rows;
 mod writer;
 
@@ -15,3 +16,5 @@ pub use connection::Database;
 pub use findings::{Frozen, KeptFinding, Recorded, Run};
 pub use inspect::Inspector;
 pub use ledger::SqliteLedger;
+pub use outbox::Message;
+pub use rebuild::Rebuilt;

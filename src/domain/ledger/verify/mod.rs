@@ -142,7 +142,8 @@ impl Verifier {
         match serde_json::from_str(json) {
             Ok(sheet) => drop(self.prices.insert(name, sheet)),
             Err(error) => {
-                self.changed(Check::R08, Subject::Price(name.as_str().into()), format!("price sheet {name} is unreadable ({error})"))
+                let detail = format!("price sheet {name} is unreadable ({error})");
+                self.changed(Check::R08, Subject::Price(name.as_str().into()), detail);
             }
         }
     }

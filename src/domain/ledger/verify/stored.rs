@@ -118,7 +118,7 @@ impl Verifier {
         }
     }
 
-    /// A stored account with its stored balance; `None` where the balance has no row.
+    /// A stored account with its stored balance.
     pub fn account(&mut self, account: &Account, stored: Balance) {
         self.shown.accounts.insert(account.id);
         self.total.0 += i128::from(stored.debits);
@@ -248,6 +248,13 @@ impl Verifier {
         self.report.add(Finding::new(Check::R03, Subject::Account(path), detail).with(Remedy::Rebuild));
     }
 
+    /// A stored account whose balance has no row.
+    pub fn lost_balance(&mut self, account: &Account) {
+        let detail = format!("account '{}' has no stored balance", account.path);
+        let finding = Finding::new(Check::R02, Subject::Account(account.path.clone()), detail).with(Remedy::Rebuild);
+        self.report.add(finding.within(wallet_of(&account.path)));
+    }
+
     pub fn lost_wallet(&mut self, name: &Arc<str>) {
         let detail = format!("wallet '{name}' was opened but is not stored");
         self.report.add(Finding::new(Check::R07, Subject::Wallet(Arc::clone(name)), detail).with(Remedy::Rebuild));
@@ -271,9 +278,15 @@ impl Verifier {
         let accounts: Vec<AccountId> = self.opened.iter().filter(|id| !self.shown.accounts.contains(id)).copied().collect();
         let wallets: Vec<Arc<str>> = self.names.iter().filter(|name| !self.shown.wallets.contains(*name)).cloned().collect();
         let orders: Vec<OrderId> = self.orders.keys().filter(|id| !self.shown.orders.contains(id)).copied().collect();
-        accounts.into_iter().for_each(|id| self.lost_account(id));
-        wallets.iter().for_each(|name| self.lost_wallet(name));
-        orders.into_iter().for_each(|id| self.lost_order(id));
+        for id in accounts {
+            self.lost_account(id);
+        }
+        for name in &wallets {
+            self.lost_wallet(name);
+        }
+        for id in orders {
+            self.lost_order(id);
+        }
     }
 
     /// The outcome so far; the next one begins with the same figures and without findings.
