@@ -2,10 +2,11 @@
 
 import hmac
 import json
-import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import gotoai
 from gotoai._core import CoreError
 from support import AUTHORIZED, CHAT, Child, Site, eventually, settings
 
-SECRET = "whsec_test"  # noqa: S105 - of this test
+SECRET = "whsec_test"
 
 
 class Receiver:
@@ -67,14 +68,24 @@ def watched(site: Site, data_dir: Path, receiver: Receiver) -> Site:
     return Site(site.twin, settings(site.twin.url, data_dir, **more))
 
 
+TAMPER = """
+import contextlib, sqlite3, sys
+with contextlib.closing(sqlite3.connect(sys.argv[1], timeout=10)) as file, file:
+    for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        file.execute(f"DROP TRIGGER {name}")
+    account = "SELECT id FROM accounts WHERE path = ?"
+    sql = f"UPDATE balances SET credits = credits + 1000000 WHERE account_id = ({account})"
+    assert file.execute(sql, sys.argv[2:]).rowcount == 1
+"""
+
+
 def tamper(data_dir: Path, path: str) -> None:
-    """Adds a thousandth of a dollar to an account's balance behind the gateway's back, with no trigger in the way."""
-    with closing(sqlite3.connect(data_dir / "gotoai.db", timeout=10)) as file, file:
-        for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            file.execute(f"DROP TRIGGER {name}")
-        account = "SELECT id FROM accounts WHERE path = ?"
-        changed = file.execute(f"UPDATE balances SET credits = credits + 1000000 WHERE account_id = ({account})", (path,))  # noqa: S608
-        assert changed.rowcount == 1
+    """Adds a thousandth of a dollar to an account's balance behind the gateway's back, with no trigger in the way.
+
+    In a process of its own: two SQLite libraries in one process would drop each other's locks on the file.
+    """
+    argv = [sys.executable, "-c", TAMPER, str(data_dir / "gotoai.db"), path]
+    subprocess.run(argv, check=True)  # noqa: S603 - our own program
 
 
 def chat(child: Child, key: str | None = None) -> httpx.Response:
@@ -83,7 +94,7 @@ def chat(child: Child, key: str | None = None) -> httpx.Response:
 
 
 def code(reply: httpx.Response) -> str:
-    return str(reply.json()["error"]["code"])
+    return str(reply.json().get("error", {}).get("code", "served"))
 
 
 @contextmanager
@@ -117,11 +128,13 @@ def test_a_broken_balance_is_found_told_and_stops_calls(site: Site, receiver: Re
         assert 'gotoai_ledger_drift_nano{check="R02"} 1000000' in metrics
         assert "gotoai_ledger_frozen 1" in metrics
         opened = {one["finding"] for one in found.values()}
-        eventually(lambda: opened <= {message["data"].get("finding") for message in receiver.taken}, within_s=30)
+        # One of each finding and one of the freeze, those that were refused at first among them.
+        eventually(lambda: len(receiver.taken) == len(opened) + 1, within_s=30)
         assert '"finding.opened"' in child.errors()
-        ids = [message["id"] for message in receiver.taken]
-        assert len(ids) == len(set(ids)), "taken once each"
-        assert {message["id"] for message in receiver.refused} <= set(ids)
+        assert {message["data"]["finding"] for message in receiver.taken} == opened
+        ids = {message["id"] for message in receiver.taken}
+        assert len(ids) == len(receiver.taken), "taken once each"
+        assert {message["id"] for message in receiver.refused} <= ids
     # The freeze outlives the process.
     with serving(site) as child:
         assert code(chat(child)) == "ledger_frozen"

@@ -167,12 +167,16 @@ def view_frozen(page: Mapping[str, Any]) -> None:
     frozen = page.get("frozen")
     if frozen:
         render.line(f"FROZEN since {frozen['since']} by {frozen['finding']}: {frozen['reason']}")
-        render.line("no new call is taken: mend it (`gotoai ledger rebuild`, or a backup), then `gotoai ledger unfreeze`")
+        render.line(
+            "no new call is taken: mend it (`gotoai ledger rebuild`, or a backup), then `gotoai ledger unfreeze`"
+        )
 
 
 def view_finding(finding: Mapping[str, Any]) -> None:
     """One finding with all that is known of it."""
-    render.facts(f"Finding {finding['finding']}", [(name, value) for name, value in finding.items() if name != "finding"])
+    render.facts(
+        f"Finding {finding['finding']}", [(name, value) for name, value in finding.items() if name != "finding"]
+    )
 
 
 def view_repair(outcome: Mapping[str, Any]) -> None:

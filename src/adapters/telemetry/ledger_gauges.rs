@@ -5,6 +5,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +46,18 @@ pub struct LedgerGauges {
 }
 
 impl LedgerGauges {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("ledger_findings", "Findings that are open or acknowledged", self.findings.clone());
+        registry.register("ledger_drift_nano", "How far money is off in the last reconciliation, in 10^-9 USD", self.drift_nano.clone());
+        registry.register("ledger_open_holds", "Holds of calls that have not ended, by age", self.open_holds.clone());
+        registry.register("ledger_provisional_ratio", "Share of settled orders that wait for evidence", self.provisional_ratio.clone());
+        registry.register("ledger_reconciled_age_seconds", "Since the last reconciliation; -1: none", self.reconciled_age_seconds.clone());
+        registry.register("ledger_frozen", "1 while a broken identity stops new calls", self.frozen.clone());
+        registry.register("ledger_wal_bytes", "Size of the database's write-ahead log", self.wal_bytes.clone());
+        registry.register("alerts", "Attempts to tell of something, by outcome", self.alerts.clone());
+        registry.register("alerts_waiting", "Messages not delivered yet, those given up included", self.alerts_waiting.clone());
+    }
+
     /// Open and acknowledged findings: check, severity, how many.
     pub fn set_findings(&self, counts: Vec<(String, String, i64)>) {
         self.findings.clear();

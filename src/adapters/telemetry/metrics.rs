@@ -102,7 +102,7 @@ impl Metrics {
         registry.register("output_tokens", "Output tokens, hidden ones included", output_tokens.clone());
         registry.register("charged_nano_usd", "Charged to users, in 10^-9 USD", charged_nano.clone());
         registry.register("in_flight", "Calls not settled yet", in_flight.clone());
-        register_ledger(&mut registry, ledger.clone());
+        ledger.register(&mut registry);
         Self {
             registry,
             calls,
@@ -187,37 +187,6 @@ impl Metrics {
         series.output_tokens.inc_by(call.usage.output_tokens());
         series.charged_nano.inc_by(call.charge.map_or(0, |charge| u64::try_from(charge.as_nano()).unwrap_or(0)));
     }
-}
-
-fn register_ledger(registry: &mut Registry, ledger: LedgerGauges) {
-    let LedgerGauges {
-        findings,
-        drift_nano,
-        open_holds,
-        provisional_ratio,
-        reconciled_age_seconds,
-        frozen,
-        wal_bytes,
-        alerts,
-        alerts_waiting,
-    } = ledger;
-    registry.register("ledger_findings", "Findings that are open or acknowledged", findings.clone());
-    registry.register("ledger_drift_nano", "How far money is off in the last reconciliation, in 10^-9 USD", drift_nano.clone());
-    registry.register("ledger_open_holds", "Holds of calls that have not ended, by age", open_holds.clone());
-    registry.register(
-        "ledger_provisional_ratio",
-        "Share of the settled orders that wait for the provider's count",
-        provisional_ratio.clone(),
-    );
-    registry.register(
-        "ledger_reconciled_age_seconds",
-        "Seconds since the last reconciliation; -1 if there was none",
-        reconciled_age_seconds.clone(),
-    );
-    registry.register("ledger_frozen", "1 while a broken identity stops new calls", frozen.clone());
-    registry.register("ledger_wal_bytes", "Size of the database's write-ahead log", wal_bytes.clone());
-    registry.register("alerts", "Attempts to tell of something, by outcome", alerts.clone());
-    registry.register("alerts_waiting", "Messages not delivered yet, those given up included", alerts_waiting.clone());
 }
 
 impl Recorder for Metrics {
