@@ -22,7 +22,7 @@ CARGO_TEST := cargo test --locked --no-default-features
 
 say = @printf '\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: help run build test test-rust test-python lint format bench clean note-node
+.PHONY: help run build test test-rust test-python simulate lint format bench clean note-node
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,12 @@ test-python: $(VENV)/.installed-$(TEST_PROFILE) $(VENV)/.tools $(NODE_DEPS) note
 	$(PY) -m mypy.stubtest gotoai._core --mypy-config-file pyproject.toml --allowlist tests/python/stubtest_allowlist.txt
 	$(call say,pytest)
 	$(PY) -m pytest $(ARGS)
+
+simulate: $(VENV)/.installed-$(RUN_PROFILE) ## Simulate for longer than `make test` does (SEED=1 SEEDS=20000)
+	$(call say,histories by chance)
+	$(VENV)/bin/gotoai sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20000)
+	$(call say,a crash at every point)
+	$(VENV)/bin/gotoai sim --seed $(or $(SEED),1) --seeds $$(( $(or $(SEEDS),20000) / 20 + 1 )) --enumerate
 
 lint: $(VENV)/.installed-$(TEST_PROFILE) $(VENV)/.tools ## Formatters in check mode, clippy, ruff, mypy
 	$(call say,formatting and lints)

@@ -1,19 +1,25 @@
 //! Closed-loop benchmark of the ledger: `callers` tasks on two workers, each reserves, then settles, then again. Tasks and not
 //! threads, because that is how the gateway waits: a commit that wakes 512 threads measures the kernel's scheduler.
-//! `cargo bench --bench ledger -- [seconds] [callers,...] [wallets] [strict|hybrid|relaxed]` prints one line a run.
+//! `cargo bench --bench ledger -- [seconds] [callers,...] [wallets,...] [strict,hybrid,relaxed]` prints one line a run;
+//! `cargo bench --bench ledger -- recover [orders]` kills a process with so many orders open and starts the next.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and ends where something is wrong")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark prints, and ends where something is wrong")]
 #![expect(clippy::disallowed_types, reason = "wall-clock time is what it measures")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quantile's index")]
 
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OpId, OrderId, Ratio, Timestamp};
-use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, Usage};
 use gotoai::domain::identity::UserPath;
 use gotoai::domain::ledger::{
     Action, Attempt, AttemptOutcome, Command, Durability, Ledger, OpenWallet, Operation, Rated, Reply, Reserve, Settle, TopUp, UsageSource,
     WalletKind, settle_amounts,
 };
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,9 +30,9 @@ use tokio::task::JoinSet;
 const WORKERS: usize = 2;
 
 fn sheet() -> PriceSheet {
-    let line = |meter, num| PriceLine { meter, num, per: 1_000_000, above_input_tokens: None };
+    let line = |meter, num| PriceLine::new(meter, num, 1_000_000);
     let lines = vec![line(Meter::InputUncached, 150_000_000_000), line(Meter::OutputText, 600_000_000_000)];
-    PriceSheet { lines, source: "bench".into(), effective_at_ms: 0 }
+    PriceSheet::new(lines, "bench".into(), 0)
 }
 
 fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
@@ -65,10 +71,18 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         order,
         endpoint: Some("openai/gpt-4o-mini".into()),
         provider: Some("openai".into()),
-        rated: Some(Rated { price: Arc::clone(price), fee: Ratio { num: 55, den: 1000 }, own_key: false }),
+        rated: Some(Rated {
+            price: Arc::clone(price),
+            rating: Rating::standard(Timestamp(0)),
+            sell: Sell::Markup(Ratio { num: 55, den: 1000 }),
+            builder: Ratio::ZERO,
+            upstream: None,
+        }),
         usage,
         usage_source: UsageSource::Provider,
-        amounts: settle_amounts(&usage, sheet, Ratio { num: 55, den: 1000 }).ok(),
+        amounts: settle_amounts(&usage, sheet, &Rating::standard(Timestamp(0)), &Sell::Markup(Ratio { num: 55, den: 1000 }), Ratio::ZERO)
+            .ok(),
+        outcome: None,
         loss: Money::ZERO,
         suspense: false,
         builder: None,
@@ -100,14 +114,13 @@ async fn call(
     latencies
 }
 
-fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durability: Durability) {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("gotoai.db")).unwrap();
+/// A new ledger in `folder`, with its wallets topped up.
+fn filled(folder: &Path, wallets: usize, durability: Durability) -> (Database, Arc<SqliteLedger>, Arc<Vec<Arc<str>>>) {
+    let database = Database::open(&folder.join("gotoai.db")).unwrap();
     let (ledger, _) = SqliteLedger::open(&database, &Clock::system(), durability, true).unwrap();
-    let ledger = Arc::new(ledger);
-    let names: Arc<Vec<Arc<str>>> = Arc::new((0..wallets).map(|n| format!("w{n}").into()).collect());
+    let names: Vec<Arc<str>> = (0..wallets).map(|n| format!("w{n}").into()).collect();
     let mut tickets = Vec::new();
-    for name in names.iter() {
+    for name in &names {
         let operate = |action| {
             let operation = Operation { op: OpId::new(), actor: "bench".into(), reference: "r".into(), action };
             ledger.submit(Command::Operate(Box::new(operation)))
@@ -120,6 +133,20 @@ fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durabili
     for ticket in tickets {
         assert!(matches!(ticket.wait_blocking(), Ok(Reply::Done { .. })));
     }
+    (database, Arc::new(ledger), Arc::new(names))
+}
+
+/// What the file and its log take on the disk.
+fn size_bytes(database: &Database) -> u64 {
+    let mut log = database.path().as_os_str().to_owned();
+    log.push("-wal");
+    [database.path(), Path::new(&log)].iter().filter_map(|path| std::fs::metadata(path).ok()).map(|m| m.len()).sum()
+}
+
+fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durability: Durability) {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, ledger, names) = filled(folder.path(), wallets, durability);
+    let before = size_bytes(&database);
     let (stop, price) = (Arc::new(AtomicBool::new(false)), PinnedPrice::of(&sheet()));
     let cpu = cpu_seconds();
     let start = Instant::now();
@@ -138,21 +165,67 @@ fn run(runtime: &Runtime, seconds: f64, callers: usize, wallets: usize, durabili
     let pairs = latencies.len();
     let at = |q: f64| latencies[((pairs as f64 * q) as usize).min(pairs - 1)].as_secs_f64() * 1e3;
     ledger.close();
-    let began = Instant::now();
-    let report = ledger.verify().unwrap();
-    assert!(report.ok(), "{:?}", report.findings.first());
-    let verify = report.events as f64 / began.elapsed().as_secs_f64();
-    let size = std::fs::metadata(database.path()).map_or(0, |m| m.len());
     println!(
         "durability={} callers={callers} wallets={wallets} pairs_per_s={:.0} reserve_p50_ms={:.2} reserve_p99_ms={:.2} \
-         cpu_us_per_pair={:.1} verified_events_per_s={verify:.0} bytes_per_pair={:.0}",
+         cpu_us_per_pair={:.1} verified_events_per_s={:.0} bytes_per_pair={:.0}",
         format!("{durability:?}").to_lowercase(),
         pairs as f64 / elapsed,
         at(0.5),
         at(0.99),
         cpu * 1e6 / pairs as f64,
-        size as f64 / pairs as f64,
+        verified_per_s(&ledger),
+        size_bytes(&database).saturating_sub(before) as f64 / pairs as f64,
     );
+}
+
+/// The full proof, in events a second.
+fn verified_per_s(ledger: &SqliteLedger) -> f64 {
+    let began = Instant::now();
+    let report = ledger.verify().unwrap();
+    assert!(report.ok(), "{:?}", report.findings.first());
+    report.events as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A process that dies with `orders` open ones: it reserves them, says so, and waits to be killed.
+fn reserve_and_wait(folder: &Path, orders: usize) {
+    let (_, ledger, names) = filled(folder, 1000, Durability::Strict);
+    let mut tickets = VecDeque::new();
+    for n in 0..orders {
+        tickets.push_back(ledger.submit(reserve(OrderId::new(), &names[n % names.len()], ledger.node())));
+        // Far below what the ledger lets queue.
+        if tickets.len() == 16_384 {
+            assert!(matches!(tickets.pop_front().unwrap().wait_blocking(), Ok(Reply::Held { .. })));
+        }
+    }
+    for ticket in tickets {
+        assert!(matches!(ticket.wait_blocking(), Ok(Reply::Held { .. })));
+    }
+    println!("reserved");
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+/// How long the next start takes when a process was killed with so many orders open: until all are settled.
+fn recover(orders: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dying = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([OsStr::new("reserve"), OsStr::new(&orders.to_string()), folder.path().as_os_str()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(dying.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "reserved\n");
+    dying.kill().unwrap();
+    dying.wait().unwrap();
+    let (began, cpu) = (Instant::now(), cpu_seconds());
+    let database = Database::open(&folder.path().join("gotoai.db")).unwrap();
+    let (ledger, recovered) = SqliteLedger::open(&database, &Clock::system(), Durability::Strict, true).unwrap();
+    let (elapsed, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    assert_eq!(recovered, orders);
+    ledger.close();
+    let verified = verified_per_s(&ledger);
+    println!("recovered_orders={recovered} seconds={elapsed:.2} cpu_seconds={cpu:.2} verified_events_per_s={verified:.0}");
 }
 
 /// CPU time of this process, user and system, from the kernel's clock ticks (100 a second).
@@ -162,16 +235,31 @@ fn cpu_seconds() -> f64 {
     fields.get(10..12).map_or(0.0, |ticks| (ticks[0] + ticks[1]) / 100.0)
 }
 
+fn durability(name: &str) -> Durability {
+    match name {
+        "strict" => Durability::Strict,
+        "hybrid" => Durability::Hybrid,
+        "relaxed" => Durability::Relaxed,
+        other => panic!("strict, hybrid or relaxed, not '{other}'"),
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let argument = |n: usize, default: &str| arguments.get(n).cloned().unwrap_or_else(|| default.to_owned());
-    let durability = match argument(3, "strict").as_str() {
-        "hybrid" => Durability::Hybrid,
-        "relaxed" => Durability::Relaxed,
-        _ => Durability::Strict,
-    };
+    let number = |n: usize, default: &str| argument(n, default).parse::<usize>().unwrap();
+    match arguments.first().map(String::as_str) {
+        Some("recover") => return recover(number(1, "100000")),
+        Some("reserve") => return reserve_and_wait(Path::new(&argument(2, "")), number(1, "0")),
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
-    for callers in argument(1, "1,64,512").split(',') {
-        run(&runtime, argument(0, "4").parse().unwrap(), callers.parse().unwrap(), argument(2, "1000").parse().unwrap(), durability);
+    let seconds = argument(0, "4").parse().unwrap();
+    for name in argument(3, "strict").split(',') {
+        for wallets in argument(2, "1000").split(',') {
+            for callers in argument(1, "1,64,512").split(',') {
+                run(&runtime, seconds, callers.parse().unwrap(), wallets.parse().unwrap(), durability(name));
+            }
+        }
     }
 }

@@ -123,8 +123,9 @@ def render(everything: Mapping[str, Any]) -> str:
         "### import",
         table(["median of fresh processes", "ms"], ([k, number(v, 1)] for k, v in everything["import_ms"].items())),
     ]
-    if everything["ledger"]:
-        columns = list(everything["ledger"][0])
-        parts += ["### ledger", table(columns, ([line[column] for column in columns] for line in everything["ledger"]))]
+    for name in ("ledger", "recovery"):
+        if lines := everything[name]:
+            columns = list(lines[0])
+            parts += [f"### {name}", table(columns, ([line[column] for column in columns] for line in lines))]
     parts += [f"{name}: ledger verify: {verdict}" for name, verdict in everything["verify"].items()]
     return "\n\n".join(parts)

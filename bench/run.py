@@ -42,7 +42,6 @@ class Options:
     seconds: float
     first: bool
     ledger_seconds: float
-    ledger_callers: str
     json_path: Path | None
 
 
@@ -67,7 +66,6 @@ def parse(arguments: list[str]) -> Options:
         seconds=1 if given.quick else given.seconds,
         first=given.first,
         ledger_seconds=0 if given.no_ledger else 1 if given.quick else 5,
-        ledger_callers="1,64,512",
         json_path=given.json,
     )
 
@@ -211,14 +209,17 @@ def import_ms() -> dict[str, float]:
     return {name: statistics.median(seconds) * 1000 for name, seconds in medians.items()}
 
 
-def ledger_lines(options: Options) -> list[dict[str, str]]:
-    """The ledger's own benchmark, on all cores: a mapping of name to figure for each number of callers."""
-    command = ["cargo", "bench", "--locked", "--no-default-features", "--bench", "ledger", "--"]
-    command += [str(options.ledger_seconds), options.ledger_callers]
+# Arguments of the ledger's own benchmark: callers, wallets, durabilities.
+LEDGER_RUNS = [("1,64,512", "1000", "strict,hybrid"), ("512", "1,100000", "strict")]
+
+
+def ledger_lines(*arguments: str) -> list[dict[str, str]]:
+    """The ledger's own benchmark, on all cores: a mapping of name to figure for each run."""
+    command = ["cargo", "bench", "--locked", "--no-default-features", "--bench", "ledger", "--", *arguments]
     # Temporary files on the disk that the gateways' ledgers lie on, because strict durability is the disk's speed.
     env = os.environ | {"CARGO_TARGET_DIR": str(HOME / "target"), "TMPDIR": str(HOME / "run")}
     output = subprocess.run(command, check=True, cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, text=True).stdout
-    return [dict(re.findall(r"(\S+)=(\S+)", line)) for line in output.splitlines() if "pairs_per_s" in line]
+    return [dict(re.findall(r"(\S+)=(\S+)", line)) for line in output.splitlines() if "_per_s=" in line]
 
 
 def machine() -> dict[str, str]:
@@ -245,13 +246,15 @@ def main() -> None:
         bench.measure()
     finally:
         bench.stop()
+    ledger_runs = LEDGER_RUNS if options.ledger_seconds else []
     everything = {
         "machine": where,
         "gateways": bench.results,
         "summary": report.summarise(bench.results),
         "verify": verify_ledgers(bench.running),
         "import_ms": import_ms(),
-        "ledger": ledger_lines(options) if options.ledger_seconds else [],
+        "ledger": [line for run in ledger_runs for line in ledger_lines(str(options.ledger_seconds), *run)],
+        "recovery": ledger_lines("recover") if ledger_runs else [],
     }
     print(report.render(everything))
     if options.json_path:

@@ -7,7 +7,8 @@
 //!            └────▶ adapters ─┴▶ domain ──▶ protocol ──▶ base
 //! ```
 //!
-//! `twin` stands beside the house: a scripted provider for the demo, the tests and the notebooks.
+//! Beside the house stand `twin`, a scripted provider for the demo, the tests and the notebooks, and `sim`, the world around
+//! the request path on a virtual clock.
 
 pub mod adapters;
 pub mod app;
@@ -16,4 +17,5 @@ pub mod domain;
 pub mod doors;
 pub mod pipeline;
 pub mod protocol;
+pub mod sim;
 pub mod twin;

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from typing import Final, final
 
-__all__ = ["BlockingStream", "Core", "CoreError", "Door", "Stream", "Twin", "__version__", "error_kinds"]
+__all__ = ["BlockingStream", "Core", "CoreError", "Door", "Stream", "Twin", "__version__", "error_kinds", "simulate"]
 __version__: Final[str]
 
 type Headers = Iterable[tuple[bytes, bytes]]
@@ -18,6 +18,13 @@ class CoreError(Exception):
 
 def error_kinds() -> list[tuple[str, int, str]]:
     """Every error there is: ``(code, HTTP status, envelope type)``."""
+
+def simulate(question: bytes, on_seed: Callable[[int, int, int], object] | None = None) -> bytes:
+    """Plays the simulation that ``gotoai sim`` is: JSON object in, JSON object out; see ``src/sim/report.rs``.
+
+    Blocks, GIL released. ``on_seed`` is called with the numbers of seeds, orders and failures after each seed; what it
+    raises, or Ctrl-C, ends the simulation.
+    """
 
 @final
 class Core:

@@ -9,16 +9,16 @@ use crate::adapters::alerts::Webhook;
 use crate::adapters::providers::HttpClient;
 use crate::adapters::stores::sqlite::{Database, SqliteLedger};
 use crate::adapters::telemetry::{Metrics, init_logs};
-use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret};
+use crate::base::{Clock, Error, ErrorKind, KeyId, OpId, OrderId, Result, Secret, Timestamp};
 use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
-use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
+use crate::domain::ledger::{Action, Command, Ledger, LedgerReader, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
 use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -47,13 +47,15 @@ pub struct Gateway {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) reconciler: Reconciler,
     pub(super) webhook: Option<Webhook>,
-    /// Not for administration only: its tasks run.
-    pub(super) serving: bool,
     runtime: Handle,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     notice: Mutex<Option<Secret>>,
     closed: AtomicBool,
+    /// For administration only: what this one leaves behind is anchored by those that serve.
+    pub(super) offline: bool,
+    /// Entries that the export under way has looked at, and of how many.
+    pub(super) exporting: (AtomicI64, AtomicI64),
 }
 
 impl Gateway {
@@ -82,6 +84,7 @@ impl Gateway {
             clock: clock.clone(),
             snapshot: ArcSwap::from_pointee(snapshot(&settings, &supply)),
             keys: ArcSwap::from_pointee(KeyRing::default()),
+            terms: ArcSwap::default(),
             ledger: settings.ledger.on.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
             frozen: ArcSwapOption::empty(),
             cache: None,
@@ -91,7 +94,6 @@ impl Gateway {
         let gateway = Arc::new(Self {
             reconciler: Reconciler::new(clock.now()),
             webhook,
-            serving: !offline,
             settings,
             clock,
             database,
@@ -104,6 +106,8 @@ impl Gateway {
             tasks: Mutex::default(),
             notice: Mutex::default(),
             closed: AtomicBool::new(false),
+            offline,
+            exporting: Default::default(),
         });
         gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
         gateway.load_lists()?;
@@ -113,6 +117,7 @@ impl Gateway {
             *gateway.tasks.lock() = tasks::start(&gateway, runtime, &gateway.stop.subscribe());
         }
         gateway.reload_keys()?;
+        gateway.reload_terms()?;
         Ok(gateway)
     }
 
@@ -135,8 +140,8 @@ impl Gateway {
         self.notice.lock().take()
     }
 
-    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger. Idempotent.
-    pub async fn close(&self) {
+    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger, anchors it. Idempotent.
+    pub async fn close(self: &Arc<Self>) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -150,6 +155,9 @@ impl Gateway {
         }
         let ledger = Arc::clone(&self.ledger);
         let _ = self.runtime.spawn_blocking(move || ledger.close()).await;
+        if !self.offline && self.settings.ledger.on && self.settings.ledger.anchor_every.is_some() {
+            tasks::anchor(Arc::clone(self)).await;
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -224,9 +232,19 @@ impl Gateway {
         Ok(())
     }
 
+    pub(super) fn reload_terms(&self) -> Result<()> {
+        self.pipeline.terms.store(Arc::new(self.ledger.terms()?));
+        Ok(())
+    }
+
     /// The caller behind a credential, for what is asked beside the path.
     pub fn principal(&self, credential: &Credential) -> Result<Arc<Principal>> {
         self.pipeline.principal(credential, self.settings.auth.insecure_no_auth)
+    }
+
+    /// The gateway's time, by which prices are in force.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The models this caller may use, by name: every endpoint under `provider/model`, and every alias.
@@ -241,7 +259,7 @@ impl Gateway {
             .map(|endpoint| ModelView { id: endpoint.id.to_string(), endpoints: vec![Arc::clone(endpoint)] })
             .collect();
         for alias in snapshot.catalog.aliases().keys() {
-            if let Ok(selection) = snapshot.catalog.resolve(alias) {
+            if let Ok(selection) = snapshot.catalog.resolve(alias, self.clock.now()) {
                 let endpoints: Vec<_> =
                     selection.candidates.into_iter().filter(|endpoint| principal.may_use(alias, &endpoint.id)).collect();
                 if !endpoints.is_empty() {
@@ -255,7 +273,7 @@ impl Gateway {
 
     /// One model by any name a call may use.
     pub fn model(&self, principal: &Principal, name: &str) -> Result<ModelView> {
-        let selection = self.pipeline.snapshot.load().catalog.resolve(name)?;
+        let selection = self.pipeline.snapshot.load().catalog.resolve(name, self.clock.now())?;
         let endpoints: Vec<_> = selection
             .candidates
             .into_iter()
@@ -310,12 +328,18 @@ impl Gateway {
     pub fn admin(&self, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
         super::admin::run(self, operation, arguments)
     }
+
+    /// The same for a caller over the network: what its scopes allow, recorded in its name.
+    pub fn admin_for(&self, caller: &Principal, operation: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+        super::admin::run_for(self, caller, operation, arguments)
+    }
 }
 
 fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
     Snapshot {
         catalog: supply.catalog(),
         fee: settings.ledger.fee,
+        markup: settings.ledger.markup.clone(),
         hold_timeout: settings.ledger.hold_timeout,
         kill_switch: settings.kill_switch,
         open: settings.auth.insecure_no_auth,

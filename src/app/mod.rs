@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod anchors;
 mod gateway;
 mod reconcile;
 pub mod settings;
@@ -11,3 +12,4 @@ mod tasks;
 pub use admin::{price_view, receipt};
 pub use gateway::{Gateway, ModelView, Readiness};
 pub use supply::ProviderStatus;
+pub use tasks::{SWEEP_EVERY, sweep};

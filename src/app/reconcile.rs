@@ -65,8 +65,9 @@ impl Gateway {
             self.reconciler.progress_ms.store(self.clock.now().0, Ordering::Relaxed);
             self.is_closed()
         };
-        let Some(report) = inspector.run(whole, started_at, &stopped)? else { return Ok(None) };
-        let period = self.settings.ledger.reconcile_every.filter(|_| self.serving).unwrap_or(Duration::ZERO);
+        let evidence = if whole { Some(self.anchor_evidence()?) } else { None };
+        let Some(report) = inspector.run(evidence.as_ref(), started_at, &stopped)? else { return Ok(None) };
+        let period = self.settings.ledger.reconcile_every.filter(|_| !self.offline).unwrap_or(Duration::ZERO);
         let run = Run {
             owner: &self.reconciler.owner,
             whole,
@@ -77,7 +78,7 @@ impl Gateway {
             freeze: self.settings.ledger.freeze_on_break,
         };
         let recorded = self.database.record_run(&run, &report)?;
-        *kept = Some(inspector).filter(|_| self.serving);
+        *kept = Some(inspector).filter(|_| !self.offline);
         drop(kept);
         self.follow_up(&report, &recorded, whole)?;
         Ok(Some(Reconciled { whole, report, recorded }))

@@ -4,7 +4,7 @@
 use super::settings::{ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings, Settings};
 use crate::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
 use crate::base::{Result, Timestamp};
-use crate::domain::catalog::{Catalog, Endpoint, MakeEndpoint, ModelFacts, PinnedPrice, PriceBook, PriceSheet, ProviderEntry};
+use crate::domain::catalog::{Catalog, Endpoint, MakeEndpoint, ModelFacts, PriceBook, PriceHistory, PriceSheet, ProviderEntry};
 use crate::domain::health::{EndpointHealth, RetryPolicy};
 use crate::domain::provider::Provider;
 use parking_lot::Mutex;
@@ -123,7 +123,7 @@ impl Maker {
         let Instance { settings, provider, rank, retry, resilience } = &*self.instance;
         let configured = settings.models.iter().find(|model| model.id == id);
         let facts = self.book.facts(settings.family.name, id);
-        let price = self.price(configured, facts.as_deref());
+        let prices = self.prices(configured, facts.as_deref());
         let full: Arc<str> = format!("{}/{id}", settings.name).into();
         let health = {
             let mut healths = self.health.lock();
@@ -145,13 +145,13 @@ impl Maker {
             provider_name: settings.name.as_str().into(),
             family: settings.family,
             model: id.into(),
-            pinned: price.as_deref().map(PinnedPrice::of),
-            price,
+            prices,
             context_window: configured.and_then(|model| model.context_window).or(facts.as_ref().and_then(|facts| facts.context_window)),
             max_output: configured.and_then(|model| model.max_output).or(facts.as_ref().and_then(|facts| facts.max_output)),
             quality: configured.and_then(|model| model.quality),
             code_quality: configured.and_then(|model| model.code_quality),
             data_policy: configured.and_then(|model| model.data_policy).unwrap_or(default_policy),
+            own_key: settings.own_key,
             retry: *retry,
             rank: rank.saturating_add(n.min(999)),
             provider: Arc::clone(provider),
@@ -159,14 +159,16 @@ impl Maker {
         })
     }
 
-    /// Settings before the book; self-hosted models cost nothing by declaration; otherwise nobody knows.
-    fn price(&self, configured: Option<&ModelSettings>, facts: Option<&ModelFacts>) -> Option<Arc<PriceSheet>> {
-        if let Some(lines) = configured.and_then(|model| model.price.clone()) {
-            return Some(Arc::new(PriceSheet { lines, source: "settings".to_owned(), effective_at_ms: 0 }));
+    /// Self-hosted models cost nothing by declaration, of others the book knows; what the settings say goes before both.
+    fn prices(&self, configured: Option<&ModelSettings>, facts: Option<&ModelFacts>) -> PriceHistory {
+        let known = if self.instance.settings.family.self_hosted {
+            PriceHistory::of([&PriceSheet::free("self-hosted")])
+        } else {
+            facts.map(|facts| PriceHistory::of(facts.prices.iter())).unwrap_or_default()
+        };
+        match configured {
+            Some(model) => known.then(&PriceHistory::of(&model.prices)),
+            None => known,
         }
-        if self.instance.settings.family.self_hosted {
-            return Some(Arc::new(PriceSheet::free("self-hosted")));
-        }
-        facts.and_then(|facts| facts.price.clone())
     }
 }

@@ -1,11 +1,12 @@
-//! Owns: what runs beside the requests: model lists, the hold sweeper, reconciliation, alerts, changes made by other processes. All are joined at
-//! close.
+//! Owns: what runs beside the requests: model lists, the hold sweeper, anchors, reconciliation, alerts, changes made by other
+//! processes. All are joined at close.
 
 use super::gateway::Gateway;
 use super::settings::ModelsMode;
 use super::supply::Instance;
 use super::{alerts, reconcile};
-use crate::domain::ledger::{Command, Ledger};
+use crate::base::Timestamp;
+use crate::domain::ledger::{Command, Ledger, LedgerReader};
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,7 +21,7 @@ const DELIVER_EVERY: Duration = Duration::from_secs(1);
 /// How often the reconciliation is watched.
 const WATCH_SILENCE_EVERY: Duration = Duration::from_secs(5);
 /// Open holds past their deadline are looked for this often.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// A key revoked by another process stops working within this time; within this process at once.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// While a provider has given no list yet, it is asked this often.
@@ -30,13 +31,22 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
     let seen = gateway.database.control_version().unwrap_or(-1);
     let mut tasks = vec![
         runtime.spawn(every(WATCH_EVERY, Arc::downgrade(gateway), stop.clone(), watch(seen))),
-        runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(sweep(gateway)))),
+        runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| {
+            Box::pin(async move {
+                let now = gateway.clock.now();
+                expire_grants(&gateway, now).await;
+                sweep(&*gateway.ledger, now).await;
+            })
+        })),
     ];
     tasks.push(runtime.spawn(every(DELIVER_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(alerts::deliver(gateway)))));
     if let Some(span) = gateway.settings.ledger.reconcile_every.filter(|_| gateway.settings.ledger.on) {
         tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::turn(gateway)))));
         let watch = every(WATCH_SILENCE_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::watch(gateway)));
         tasks.push(runtime.spawn(watch));
+    }
+    if let Some(span) = gateway.settings.ledger.anchor_every.filter(|_| gateway.settings.ledger.on) {
+        tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(anchor(gateway)))));
     }
     for instance in &gateway.supply.instances {
         if instance.settings.models_mode == ModelsMode::Fallback {
@@ -74,7 +84,8 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
             if seen.swap(version, Ordering::Relaxed) == version {
                 return;
             }
-            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_book()).and_then(|()| gateway.reload_frozen()) {
+            let reloaded = gateway.reload_keys().and_then(|()| gateway.reload_terms()).and_then(|()| gateway.reload_book());
+            if let Err(error) = reloaded.and_then(|()| gateway.reload_frozen()) {
                 tracing::error!(%error, "a change cannot be read; what was known before stays in force");
                 seen.store(-1, Ordering::Relaxed);
             }
@@ -82,18 +93,38 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
     }
 }
 
+/// Takes back what is left of grants whose day has come.
+async fn expire_grants(gateway: &Gateway, now: Timestamp) {
+    let expired = match gateway.ledger.expired_grants(now) {
+        Ok(expired) => expired,
+        Err(error) => return tracing::error!(%error, "expired grants cannot be read"),
+    };
+    for (wallet, grant) in expired {
+        if let Err(error) = gateway.ledger.submit(Command::ExpireGrant { wallet: Arc::clone(&wallet), grant }).wait().await {
+            tracing::error!(%wallet, %error, "an expired grant could not be taken back yet");
+        }
+    }
+}
+
 /// Gives back holds whose deadline has passed.
-async fn sweep(gateway: Arc<Gateway>) {
-    let now = gateway.clock.now();
-    let overdue = match gateway.ledger.overdue(now) {
+pub async fn sweep(ledger: &dyn Ledger, now: Timestamp) {
+    let overdue = match ledger.overdue(now) {
         Ok(overdue) => overdue,
         Err(error) => return tracing::error!(%error, "open holds cannot be read"),
     };
     for order in overdue {
         tracing::warn!(%order, "the hold's deadline has passed; it goes back");
-        if let Err(error) = gateway.ledger.submit(Command::Expire { order }).wait().await {
+        if let Err(error) = ledger.submit(Command::Expire { order }).wait().await {
             tracing::error!(%order, %error, "the hold could not be given back yet");
         }
+    }
+}
+
+/// Signs the head of the ledger's chain if it moved.
+pub(super) async fn anchor(gateway: Arc<Gateway>) {
+    let done = tokio::task::spawn_blocking(move || gateway.anchor_if_moved()).await;
+    if let Ok(Err(error)) = done {
+        tracing::error!(%error, "the ledger's head could not be anchored");
     }
 }
 

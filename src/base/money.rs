@@ -74,8 +74,9 @@ impl serde::Serialize for Money {
     }
 }
 
-/// A factor, `num / den`, such as a fee of 5.5 % = 55/1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A factor, `num / den`, such as a fee of 5.5 % = 55/1000. In JSON `[num, den]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Ratio {
     pub num: u32,
     pub den: u32,
@@ -92,6 +93,35 @@ impl Ratio {
             (Ok(num), Some(den)) => Ok(Self { num, den }),
             _ => Err(format!("'{text}' is out of range for a percentage")),
         }
+    }
+
+    /// From a factor as decimal text, exactly: `0.5` is 5/10.
+    pub fn from_decimal(text: &str) -> Result<Self, String> {
+        let value = Decimal::from_str_exact(text.trim()).map_err(|_| format!("'{text}' is not a factor"))?.normalize();
+        match (u32::try_from(value.mantissa()), 10_u32.checked_pow(value.scale())) {
+            (Ok(num), Some(den)) => Ok(Self { num, den }),
+            _ => Err(format!("'{text}' is out of range for a factor")),
+        }
+    }
+
+    /// As a percentage in decimal text; exact for what `from_percent` has read.
+    pub fn to_percent(self) -> String {
+        let hundredfold = Decimal::from(self.num) * Decimal::from(100);
+        hundredfold.checked_div(Decimal::from(self.den)).unwrap_or_default().normalize().to_string()
+    }
+}
+
+impl TryFrom<(u32, u32)> for Ratio {
+    type Error = &'static str;
+
+    fn try_from((num, den): (u32, u32)) -> Result<Self, &'static str> {
+        if den == 0 { Err("a ratio has no denominator 0") } else { Ok(Self { num, den }) }
+    }
+}
+
+impl From<Ratio> for (u32, u32) {
+    fn from(ratio: Ratio) -> Self {
+        (ratio.num, ratio.den)
     }
 }
 
@@ -161,6 +191,20 @@ impl Exact {
         Self::new(self.num.checked_mul(num)?, self.den.checked_mul(den)?)
     }
 
+    /// `None` on overflow, as for `checked_add`.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_add(Self { num: other.num.checked_neg()?, den: other.den })
+    }
+
+    /// The share `ratio` of this amount.
+    pub fn share(self, ratio: Ratio) -> Option<Self> {
+        self.checked_mul(ratio.num.into(), ratio.den.into())
+    }
+
+    pub fn is_negative(self) -> bool {
+        self.num < 0
+    }
+
     /// This amount plus the share `ratio` of it.
     pub fn with_share(self, ratio: Ratio) -> Option<Self> {
         self.checked_mul(i128::from(ratio.den) + i128::from(ratio.num), i128::from(ratio.den))
@@ -217,6 +261,10 @@ mod tests {
         assert_eq!(Ratio::from_percent("5.5"), Ok(Ratio { num: 55, den: 1000 }));
         assert_eq!(Ratio::from_percent("0"), Ok(Ratio { num: 0, den: 100 }));
         assert!(Ratio::from_percent("-1").is_err());
+        assert_eq!(Ratio::from_percent("5.50").map(Ratio::to_percent), Ok("5.5".into()));
+        assert_eq!(Ratio::from_decimal("0.5"), Ok(Ratio { num: 5, den: 10 }));
+        assert_eq!(serde_json::to_string(&Ratio { num: 1, den: 2 }).unwrap(), "[1,2]");
+        assert!(serde_json::from_str::<Ratio>("[1,0]").is_err());
     }
 
     #[test]

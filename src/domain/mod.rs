@@ -5,6 +5,7 @@ pub mod health;
 pub mod identity;
 pub mod ledger;
 pub mod provider;
+pub mod reconcile;
 pub mod risk;
 pub mod routing;
 pub mod usage;

@@ -29,6 +29,8 @@ pub struct Call {
     pub credential: Credential,
     /// The mode asked for by header, not yet checked.
     pub mode: Option<String>,
+    /// What the caller marks the call with; budgets may count by them.
+    pub labels: Vec<Arc<str>>,
     pub body: Bytes,
 }
 

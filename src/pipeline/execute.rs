@@ -7,7 +7,7 @@ use crate::domain::catalog::Endpoint;
 use crate::domain::health::{Permit, Verdict};
 use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, Reply};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
-use crate::protocol::openai::{ReplyFacts, StreamScan};
+use crate::protocol::openai::{Edits, ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -154,9 +154,11 @@ async fn attempt(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit
     // From here on it may bill; before, what is booked is the attempt before it.
     order.endpoint = Some(Arc::clone(endpoint));
     let ask_usage = order.facts.stream && !endpoint.family.has(Quirk::NoStreamOptions);
+    let max_output = order.max_output.map(|limit| (limit, endpoint.family.output_limit));
+    let edits = Edits { model: &endpoint.model, ask_usage, max_output };
     let call = ProviderCall {
         operation: order.cx.call.operation,
-        body: order.facts.splice(&order.cx.call.body, &endpoint.model, ask_usage),
+        body: order.facts.splice(&order.cx.call.body, &edits),
         request_id: Arc::clone(&order.cx.call.request_id),
         head_timeout: endpoint.retry.head_timeout,
         idle_timeout: endpoint.retry.idle_timeout,
@@ -282,7 +284,7 @@ fn fail(order: &mut OpenOrder, endpoint: &Endpoint, permit: Permit, status: Opti
     };
     order.end_attempt(outcome, status, false);
     if fault.may_have_billed() {
-        let cost_nano = input_cost(&order.facts, endpoint).as_nano();
+        let cost_nano = input_cost(&order.cx, &order.facts, endpoint).as_nano();
         order.losses.push(Loss { provider: Arc::clone(&endpoint.provider_name), cost_nano });
     }
     permit.judge(Verdict::Failed);

@@ -10,6 +10,8 @@ mod execute;
 mod gate;
 mod guard;
 mod in_flight;
+mod meter;
+mod quote;
 mod recall;
 mod record;
 mod relay;
@@ -25,13 +27,14 @@ pub use recall::ResponseCache;
 pub use relay::Relay;
 
 use crate::base::{Clock, Error, ErrorKind, Ratio, Result};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, MarkupRule};
 use crate::domain::identity::KeyRing;
-use crate::domain::ledger::Ledger;
+use crate::domain::ledger::{Ledger, WalletTerms};
 use crate::domain::usage::Recorder;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use context::Context;
 use execute::Executed;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +43,8 @@ pub struct Snapshot {
     pub catalog: Catalog,
     /// The platform's share on top of the provider's cost.
     pub fee: Ratio,
+    /// The platform's own rules by provider and model; an organisation's stand in its wallet's terms.
+    pub markup: Vec<MarkupRule>,
     pub hold_timeout: Duration,
     /// No call is served.
     pub kill_switch: bool,
@@ -53,6 +58,8 @@ pub struct Pipeline {
     pub clock: Clock,
     pub snapshot: ArcSwap<Snapshot>,
     pub keys: ArcSwap<KeyRing>,
+    /// By wallet.
+    pub terms: ArcSwap<HashMap<Arc<str>, WalletTerms>>,
     /// `None`: a pure proxy that books nothing.
     pub ledger: Option<Arc<dyn Ledger>>,
     /// Why no new call is taken: reconciliation has found the books broken.

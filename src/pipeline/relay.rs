@@ -2,15 +2,17 @@
 //! owns the order: it settles when the stream ends, or when its reader leaves.
 
 use super::execute::Started;
+use super::meter::Go;
 use super::reserve::OpenOrder;
 use super::settle::Ending;
 use crate::base::{Error, ErrorKind};
-use crate::domain::ledger::{AttemptOutcome, Ticket};
+use crate::domain::ledger::{AttemptOutcome, Outcome, Ticket};
 use crate::domain::provider::{Disconnect, ProviderBody, ProviderFault};
 use crate::protocol::openai::{StreamEnd, StreamScan, error_envelope};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use serde_json::json;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +43,16 @@ impl Relay {
     pub(super) fn new(order: OpenOrder, started: Started) -> Self {
         let live = Live { order, upstream: started.body, scan: started.scan, first: Some(started.first) };
         Self { live: Some(live), farewell: None, settling: None, runtime: Handle::current() }
+    }
+
+    /// The hold is used up and nobody pays for more: the stream ends as one that reached its bound does, and says why.
+    fn cap(&mut self) {
+        let Some(mut live) = self.live.take() else { return };
+        let order = live.order.cx.order;
+        tracing::info!(%order, "stream ended: what its wallet or a budget affords has been used");
+        self.farewell = Some(capped_events(&live.scan, &live.order.facts.model, &order.to_string()));
+        // The provider is left; what it counted so far is not known, so what passed is charged.
+        self.settling = live.close("cap_reached", None, None);
     }
 
     /// The upstream's bytes have run out, well or badly. What the caller still has to be told comes back.
@@ -91,18 +103,24 @@ impl Live {
             StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
             StreamEnd::Cut => ("provider_cut", Some(ErrorKind::StreamCut)),
         };
-        let undelivered = end != StreamEnd::Complete && self.scan.delivered_tokens == 0 && self.scan.usage.is_none();
-        self.close(finish, error, undelivered)
+        let nothing = self.scan.delivered_tokens == 0 && self.scan.usage.is_none();
+        let outcome = match end {
+            StreamEnd::Complete => None,
+            StreamEnd::ErrorEvent | StreamEnd::Cut if nothing => Some(Outcome::Undelivered),
+            StreamEnd::ErrorEvent | StreamEnd::Cut => Some(Outcome::ProviderCut),
+        };
+        self.close(finish, error, outcome)
     }
 
-    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, undelivered: bool) -> Option<Ticket> {
+    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, outcome: Option<Outcome>) -> Option<Ticket> {
         if let Some(attempt) = self.order.attempts.last_mut() {
             attempt.ended_at_ms = self.order.cx.pipeline.clock.now().0;
         }
         self.order.close(Ending {
             usage: self.scan.usage,
+            service_tier: self.scan.service_tier.take(),
             delivered: self.scan.delivered_tokens,
-            undelivered,
+            outcome,
             provider_request_id: self.scan.id.take().map(Arc::from),
             finish,
             status: 200,
@@ -125,7 +143,7 @@ impl Live {
         let in_time = tokio::time::timeout(limit, read_on).await.is_ok();
         // The usage may stand in the very last bytes; nobody is left to pass them on to.
         drop(self.scan.finish());
-        drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, false));
+        drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, Some(Outcome::ClientLeft)));
     }
 }
 
@@ -144,6 +162,17 @@ impl Body for Relay {
             };
             if let Some(first) = live.first.take() {
                 return Poll::Ready(Some(Ok(Frame::data(first))));
+            }
+            if let Some(mut meter) = live.order.meter.take() {
+                let go = meter.poll(&live.order, live.scan.delivered_tokens, cx);
+                live.order.meter = Some(meter);
+                match ready!(go) {
+                    Go::On => {}
+                    Go::Stop => {
+                        this.cap();
+                        continue;
+                    }
+                }
             }
             match live.upstream.as_mut().poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -166,6 +195,19 @@ impl Body for Relay {
     }
 }
 
+/// A last chunk with `finish_reason: length`, an event that says why, and the end mark.
+fn capped_events(scan: &StreamScan, model: &str, order: &str) -> Bytes {
+    let chunk = json!({
+        "id": scan.id.as_deref().unwrap_or_default(),
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": model,
+        "choices": [{ "index": 0, "delta": {}, "finish_reason": "length" }],
+        "gotoai": { "type": "cap_reached", "order": order, "message": "what the wallet or a budget affords has been used" },
+    });
+    format!("data: {chunk}\n\ndata: [DONE]\n\n").into()
+}
+
 impl Drop for Relay {
     /// The reader has left before the end.
     fn drop(&mut self) {
@@ -180,7 +222,7 @@ impl Drop for Relay {
         }
         match live.order.endpoint.as_ref().map(|endpoint| endpoint.family.disconnect) {
             Some(Disconnect::Drain) => drop(self.runtime.spawn(live.drain())),
-            Some(Disconnect::Abort) | None => drop(live.close("client_left", None, false)),
+            Some(Disconnect::Abort) | None => drop(live.close("client_left", None, Some(Outcome::ClientLeft))),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::context::Context;
 use super::in_flight::Flight;
-use crate::base::{Error, ErrorKind, Money, Ratio, Result, Rounding};
-use crate::domain::catalog::{Endpoint, Meter, Usage};
-use crate::domain::ledger::{Attempt, Command, Ledger, Loss, Reply, Reserve, hold_for};
+use super::meter::{Meter, STEP_TOKENS};
+use crate::base::{Error, ErrorKind, Money, Result, Rounding};
+use crate::domain::catalog::{Endpoint, Meter as Tokens, Usage};
+use crate::domain::ledger::{Attempt, Command, HoldPolicy, Ledger, Loss, Reply, Reserve};
+use crate::protocol::Operation;
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use std::time::Duration;
 const DEFAULT_MAX_OUTPUT: u64 = 32_768;
 /// Tokens that an image given by reference may count for: no listed provider counts more for one image.
 const IMAGE_TOKENS: u64 = 8_192;
+/// A reply shorter than this is not worth a call: less is refused, not clamped.
+const LEAST_OUTPUT: u64 = 16;
 /// English text and code take about four bytes a token; used for estimates only, never for a bound.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -26,6 +30,10 @@ pub(super) struct OpenOrder {
     /// The endpoint that is serving, or was tried last.
     pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) first_byte: Option<Duration>,
+    /// Output tokens in one choice that the hold affords, where the wallet or a budget gave less than was asked.
+    pub(super) max_output: Option<u64>,
+    /// Of a stream whose hold grows.
+    pub(super) meter: Option<Meter>,
     pub(super) settled: bool,
     pub(super) _flight: Flight,
 }
@@ -33,13 +41,6 @@ pub(super) struct OpenOrder {
 /// Input tokens as an estimate, for costs that nobody will ever count for us.
 pub(super) fn estimated_input(facts: &RequestFacts) -> u64 {
     facts.input_bytes.div_ceil(BYTES_PER_TOKEN)
-}
-
-fn bound(facts: &RequestFacts, endpoint: &Endpoint, fee: Ratio) -> Result<Option<Money>> {
-    let Some(sheet) = &endpoint.price else { return Ok(None) };
-    let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
-    let input = endpoint.context_window.map_or(input, |window| input.min(window));
-    hold_for(sheet, input, output_bound(facts, endpoint), fee).map(Some)
 }
 
 /// Output tokens that the endpoint may send at most.
@@ -52,22 +53,70 @@ pub(super) fn output_bound(facts: &RequestFacts, endpoint: &Endpoint) -> u64 {
     per_choice.saturating_mul(facts.choices)
 }
 
-/// The largest bound over the plan: one charge will be made, by whichever endpoint serves.
-fn hold(cx: &Context, facts: &RequestFacts) -> Result<Option<Money>> {
+/// The largest bound over the plan, with at most `output` tokens in all choices: one charge will be made, by whichever endpoint
+/// serves.
+fn hold(cx: &Context, facts: &RequestFacts, output: u64) -> Result<Option<Money>> {
     let mut most = None;
     for endpoint in &cx.plan {
-        most = most.max(bound(facts, endpoint, cx.snapshot.fee)?);
+        let Some(quote) = cx.quote(facts, endpoint) else { continue };
+        let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
+        let input = endpoint.context_window.map_or(input, |window| input.min(window));
+        most = most.max(Some(quote.hold(input, output.min(output_bound(facts, endpoint)))?));
     }
     Ok(most)
 }
 
-pub(super) fn input_cost(facts: &RequestFacts, endpoint: &Endpoint) -> Money {
-    let usage = Usage::default().with(Meter::InputUncached, estimated_input(facts));
-    let amount = endpoint.price.as_ref().and_then(|sheet| sheet.amount(&usage).ok());
+/// The most output tokens, between `least` (known to fit) and `most`, whose bound is within `held`.
+fn affordable(cx: &Context, facts: &RequestFacts, held: Money, least: u64, most: u64) -> u64 {
+    let (mut fits, mut beyond) = (least, most.saturating_add(1));
+    while beyond - fits > 1 {
+        let middle = fits + (beyond - fits) / 2;
+        match hold(cx, facts, middle) {
+            Ok(Some(bound)) if bound <= held => fits = middle,
+            Ok(_) | Err(_) => beyond = middle,
+        }
+    }
+    fits
+}
+
+/// The longest reply that any endpoint of the plan may give.
+fn most_output(cx: &Context, facts: &RequestFacts) -> u64 {
+    cx.plan.iter().map(|endpoint| output_bound(facts, endpoint)).max().unwrap_or(0)
+}
+
+/// Is this a stream whose hold may grow while it runs?
+fn is_metered(cx: &Context, facts: &RequestFacts) -> bool {
+    facts.stream && facts.max_output.is_none() && cx.terms().is_some_and(|wallet| wallet.hold() == HoldPolicy::Metered)
+}
+
+pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Money {
+    if endpoint.own_key {
+        return Money::ZERO;
+    }
+    let usage = Usage::default().with(Tokens::InputUncached, estimated_input(facts));
+    let amount = endpoint.price_at(cx.began_at).and_then(|price| price.sheet.amount(&usage, &cx.asked(facts)).ok());
     amount.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(Money::ZERO)
 }
 
-fn command(cx: &Context, facts: &RequestFacts, ledger: &dyn Ledger) -> Result<Command> {
+/// What the hold is asked to cover, in output tokens of all choices.
+struct Ask {
+    output: u64,
+    /// The least that makes a reply worth having; `None`: all or nothing.
+    least_output: Option<u64>,
+    metered: bool,
+}
+
+impl Ask {
+    fn of(cx: &Context, facts: &RequestFacts) -> Self {
+        let most = most_output(cx, facts);
+        let metered = is_metered(cx, facts) && most > STEP_TOKENS;
+        let output = if metered { STEP_TOKENS } else { most };
+        let least_output = (cx.call.operation == Operation::Chat).then(|| output.min(LEAST_OUTPUT.saturating_mul(facts.choices)));
+        Self { output, least_output, metered }
+    }
+}
+
+fn command(cx: &Context, facts: &RequestFacts, ask: &Ask, ledger: &dyn Ledger) -> Result<Command> {
     let (Some(principal), Some(first)) = (&cx.principal, cx.plan.first()) else {
         return Err(Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before route"));
     };
@@ -77,14 +126,14 @@ fn command(cx: &Context, facts: &RequestFacts, ledger: &dyn Ledger) -> Result<Co
         wallet: Arc::clone(&principal.wallet),
         key: principal.key_id,
         user_path: principal.user_path.clone(),
-        labels: Vec::new(),
+        labels: cx.call.labels.clone(),
         operation: cx.call.operation.name(),
         model: Arc::clone(&facts.model),
         endpoint: Arc::clone(&first.id),
         provider: Arc::clone(&first.provider_name),
-        hold: hold(cx, facts)?,
-        least: None,
-        input_cost: input_cost(facts, first),
+        hold: hold(cx, facts, ask.output)?,
+        least: ask.least_output.map(|output| hold(cx, facts, output)).transpose()?.flatten(),
+        input_cost: input_cost(cx, facts, first),
         stream: facts.stream,
         expires_at: cx.began_at.plus(cx.snapshot.hold_timeout),
         node,
@@ -92,14 +141,44 @@ fn command(cx: &Context, facts: &RequestFacts, ledger: &dyn Ledger) -> Result<Co
     })))
 }
 
-async fn ask(cx: &Context, facts: &RequestFacts) -> Result<()> {
-    let Some(ledger) = &cx.pipeline.ledger else { return Ok(()) };
-    match ledger.submit(command(cx, facts, &**ledger)?).wait().await? {
-        Reply::Held { .. } => Ok(()),
+/// What the ledger granted: how much is held, and how many output tokens it covers where that is less than was asked.
+struct Granted {
+    max_output: Option<u64>,
+    meter: Option<Meter>,
+}
+
+async fn ask(cx: &Context, facts: &RequestFacts) -> Result<Granted> {
+    let Some(ledger) = &cx.pipeline.ledger else { return Ok(Granted { max_output: None, meter: None }) };
+    let ask = Ask::of(cx, facts);
+    let command = command(cx, facts, &ask, &**ledger)?;
+    let asked = match &command {
+        Command::Reserve(reserve) => reserve.hold,
+        _ => None,
+    };
+    match ledger.submit(command).wait().await? {
+        Reply::Held { hold } => {
+            let short = asked.is_some_and(|asked| hold < asked);
+            let covered = if short { affordable(cx, facts, hold, ask.least_output.unwrap_or(0), ask.output) } else { ask.output };
+            Ok(Granted {
+                max_output: (short && !ask.metered).then(|| (covered / facts.choices).max(1)),
+                meter: ask.metered.then(|| Meter::new(covered, hold)),
+            })
+        }
         Reply::Refused(refusal) => Err(refusal.to_error(cx.principal.as_ref().map_or("", |principal| &principal.wallet))),
         other @ (Reply::Done { .. } | Reply::Settled { .. }) => {
             Err(Error::new(ErrorKind::LedgerUnavailable, "the ledger failed on this request").with_cause(format!("{other:?}")))
         }
+    }
+}
+
+impl OpenOrder {
+    /// The most the call may be charged with so many output tokens.
+    pub(super) fn bound(&self, output: u64) -> Option<Money> {
+        hold(&self.cx, &self.facts, output).ok().flatten()
+    }
+
+    pub(super) fn affordable(&self, held: Money, least: u64, most: u64) -> u64 {
+        affordable(&self.cx, &self.facts, held, least, most)
     }
 }
 
@@ -109,10 +188,13 @@ pub(super) async fn reserve(mut cx: Context) -> Result<OpenOrder, (Context, Erro
         return Err((cx, Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before resolve")));
     };
     let flight = cx.pipeline.in_flight.enter();
-    if let Err(error) = ask(&cx, &facts).await {
-        cx.facts = Some(facts);
-        return Err((cx, error));
-    }
+    let granted = match ask(&cx, &facts).await {
+        Ok(granted) => granted,
+        Err(error) => {
+            cx.facts = Some(facts);
+            return Err((cx, error));
+        }
+    };
     Ok(OpenOrder {
         cx,
         facts,
@@ -120,6 +202,8 @@ pub(super) async fn reserve(mut cx: Context) -> Result<OpenOrder, (Context, Erro
         losses: Vec::new(),
         endpoint: None,
         first_byte: None,
+        max_output: granted.max_output,
+        meter: granted.meter,
         settled: false,
         _flight: flight,
     })

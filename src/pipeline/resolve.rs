@@ -10,7 +10,7 @@ impl Pipeline {
     pub(super) fn resolve(&self, cx: &mut Context) -> Result<()> {
         let facts = RequestFacts::read(cx.call.operation, &cx.call.body)?;
         let asked: Option<Mode> = cx.call.mode.as_deref().map(str::parse).transpose()?;
-        let selection = cx.snapshot.catalog.resolve(&facts.model);
+        let selection = cx.snapshot.catalog.resolve(&facts.model, cx.began_at);
         cx.facts = Some(facts);
         let selection = selection?;
         let default = cx.principal.as_ref().and_then(|principal| principal.mode);

@@ -8,10 +8,10 @@ use super::{Reply, ReplyBody};
 use crate::base::{Error, ErrorKind, Money};
 use crate::domain::catalog::{Meter, Usage};
 use crate::domain::ledger::{
-    Amounts, AttemptOutcome, Command, Loss, Rated, Reply as LedgerReply, Settle, Ticket, UsageSource, settle_amounts,
+    Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy, Ticket,
+    UsageSource,
 };
-use crate::protocol::Operation;
-use crate::protocol::openai::ReadUsage;
+use crate::protocol::{Operation, ReadUsage};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -26,10 +26,12 @@ const CHARGE: HeaderName = HeaderName::from_static("x-gotoai-charge");
 pub(super) struct Ending {
     /// The provider's count, if it gave one.
     pub(super) usage: Option<ReadUsage>,
+    /// The class of service, in the provider's words.
+    pub(super) service_tier: Option<Box<str>>,
     /// Output tokens that reached the caller, estimated.
     pub(super) delivered: u64,
-    /// Nothing useful reached the caller, though the provider may bill.
-    pub(super) undelivered: bool,
+    /// `None`: served to its end.
+    pub(super) outcome: Option<Outcome>,
     pub(super) provider_request_id: Option<Arc<str>>,
     pub(super) finish: &'static str,
     pub(super) status: u16,
@@ -39,7 +41,16 @@ pub(super) struct Ending {
 impl Ending {
     /// An end without service.
     fn unserved(status: u16, error: Option<ErrorKind>, finish: &'static str) -> Self {
-        Self { usage: None, delivered: 0, undelivered: true, provider_request_id: None, finish, status, error }
+        Self {
+            usage: None,
+            service_tier: None,
+            delivered: 0,
+            outcome: Some(Outcome::Undelivered),
+            provider_request_id: None,
+            finish,
+            status,
+            error,
+        }
     }
 }
 
@@ -62,11 +73,12 @@ impl OpenOrder {
         headers.insert(CONTENT_TYPE, whole.content_type);
         let ending = Ending {
             usage: whole.facts.usage,
+            service_tier: whole.facts.service_tier,
             delivered: match self.cx.call.operation {
                 Operation::Chat => whole.body.len() as u64 / 4,
                 Operation::Embeddings => 0,
             },
-            undelivered: false,
+            outcome: None,
             provider_request_id: whole.facts.id.map(Arc::from),
             finish: "complete",
             status: 200,
@@ -155,24 +167,22 @@ impl OpenOrder {
             self.write_record(&ending, usage, None);
             return None;
         };
-        let amounts = self.amounts(&usage, usage_source, ending.undelivered);
-        self.write_record(&ending, usage, amounts);
+        let booked = self.amounts(&usage, usage_source, &ending);
+        self.write_record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts));
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
+        let builder = self.cx.principal.as_ref().and_then(|principal| principal.builder.as_ref());
         Some(ledger.submit(Command::Settle(Box::new(Settle {
             order: self.cx.order,
             endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
             provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
-            rated: served.and_then(|endpoint| endpoint.pinned.clone()).map(|price| Rated {
-                price,
-                fee: self.cx.snapshot.fee,
-                own_key: false,
-            }),
             usage,
             usage_source,
-            amounts,
-            loss: if ending.undelivered { amounts.map_or(Money::ZERO, |amounts| amounts.cost) } else { Money::ZERO },
-            suspense: false,
-            builder: None,
+            amounts: booked.as_ref().map(|booked| booked.borne.amounts),
+            outcome: ending.outcome.filter(|_| usage_source != UsageSource::None),
+            loss: booked.as_ref().map_or(Money::ZERO, |booked| booked.borne.loss),
+            suspense: booked.as_ref().is_some_and(|booked| booked.suspense),
+            rated: booked.and_then(|booked| booked.rated),
+            builder: builder.map(|(name, _)| Arc::clone(name)),
             losses: self.losses(usage_source),
             attempts: std::mem::take(&mut self.attempts),
             provider_request_id: ending.provider_request_id,
@@ -229,18 +239,30 @@ impl OpenOrder {
         merged
     }
 
-    fn amounts(&self, usage: &Usage, source: UsageSource, undelivered: bool) -> Option<Amounts> {
+    /// What is booked, under the settlement policy where the call did not end well; `None` when no price is known.
+    fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending) -> Option<Booked> {
         if source == UsageSource::None {
-            return Some(Amounts::ZERO);
+            return Some(Booked { borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO }, rated: None, suspense: false });
         }
-        let sheet = self.endpoint.as_ref()?.price.as_ref()?;
-        match settle_amounts(usage, sheet, self.cx.snapshot.fee) {
-            Ok(amounts) => Some(if undelivered { amounts.without_charge() } else { amounts }),
+        let quote = self.cx.quote(&self.facts, self.endpoint.as_ref()?)?;
+        let settle = |usage: &Usage| match quote.settle(usage, ending.service_tier.as_deref()) {
+            Ok(settled) => Some(settled),
             Err(error) => {
                 tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
                 None
             }
-        }
+        };
+        let (used, rated) = settle(usage)?;
+        let Some(outcome) = ending.outcome else {
+            return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false });
+        };
+        let legs = self.cx.terms().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
+        let output = usage.output_tokens();
+        // A provider that cut the stream and counted all the same has counted what it sent: better than our estimate.
+        let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;
+        let delivered = if ending.delivered < output && !counted { settle(&delivered(usage, ending.delivered))?.0 } else { used };
+        let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated;
+        Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense })
     }
 
     fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
@@ -258,6 +280,24 @@ impl OpenOrder {
         record.first_byte = self.first_byte;
         self.cx.pipeline.record(&record, None);
     }
+}
+
+/// What a call is booked with.
+struct Booked {
+    borne: Borne,
+    rated: Option<Rated>,
+    suspense: bool,
+}
+
+/// The usage as if the provider had stopped after so many output tokens.
+fn delivered(usage: &Usage, tokens: u64) -> Usage {
+    [Meter::OutputReasoning, Meter::OutputText, Meter::AudioOut]
+        .into_iter()
+        .fold((*usage, tokens), |(usage, left), meter| {
+            let kept = usage.get(meter).min(left);
+            (usage.with(meter, kept), left - kept)
+        })
+        .0
 }
 
 fn charge_value(charge: Money) -> HeaderValue {

@@ -1,7 +1,12 @@
 //! Floor 1: what is said on the wire. Pure: bytes in, bytes out; no I/O, no policy.
 
+pub mod anthropic;
+pub mod billing;
+pub mod gemini;
 pub mod openai;
 mod operation;
 pub mod sse;
+mod usage;
 
 pub use operation::Operation;
+pub use usage::ReadUsage;

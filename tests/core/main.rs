@@ -5,3 +5,5 @@
 
 mod ledger;
 mod pipeline;
+mod sim;
+mod usage;

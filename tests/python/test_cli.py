@@ -15,6 +15,7 @@ from gotoai.cli import keys, main, rehearsal, render, serve, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 KEY = {
     "id": "key_1",
@@ -74,6 +75,40 @@ PROOF = {
     "postings": 5,
     "orders": 1,
     "head": {"block": 2, "hash": "abc"},
+}
+RECONCILED = {
+    "ok": True,
+    "provider": "openai",
+    "from": "2026-11-20",
+    "to": "2026-11-20",
+    "matched_by": ["day", "model"],
+    "rows": 1,
+    "repeated": 0,
+    "foreign": 0,
+    "left_out": 0,
+    "unread": [{"row": 2, "why": "it has no cost"}],
+    "unread_rows": 1,
+    "compared": 1,
+    "matched": 0,
+    "gaps": [
+        {
+            "id": "gap_1",
+            "class": "price_version",
+            "meaning": "the same tokens at another price",
+            "beyond_tolerance": False,
+            "day": "2026-11-20",
+            "model": "gpt-4o",
+            "key": None,
+            "theirs": {"requests": 1, "usage": {"input_uncached": 9, "seconds": 4}, "cost": "0.02"},
+            "ours": {"orders": 1, "usage": {"input_uncached": 9}, "cost": "0.01"},
+        }
+    ],
+    "proposals": [{"finding": "gap_1", "debit": "a", "credit": "b", "amount": "0.01", "reason": "billed higher"}],
+    "totals": {
+        "theirs": {"requests": 1, "usage": {"input_uncached": 9}, "cost": "0.02", "tax": "0.00"},
+        "ours": {"orders": 1, "usage": {"input_uncached": 9}, "cost": "0.01"},
+        "difference": "0.01",
+    },
 }
 BOOK = {"dated": "2026-11-01", "models": [{"provider": "openai", "id": "gpt-4o-mini", "input_per_mtok": "0.15"}]}
 MODELS = {
@@ -273,6 +308,34 @@ def test_findings_end_with_1(core: FakeCore) -> None:
     assert "ord_9 is overdue" in verify.stdout
     assert "set it" in doctor.stdout
     assert json.loads(run("ledger", "verify", "--json").stdout)["ok"] is False
+
+
+def test_reconcile_sends_files_and_maps_and_ends_with_1_on_a_gap(core: FakeCore, tmp_path: Path) -> None:
+    (tmp_path / "usage.json").write_text("{}", encoding="utf-8-sig")
+    (tmp_path / "costs.csv").write_text("a,b", encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("usage.json", "costs.csv")]
+    core.answers["ledger.reconcile"] = {**RECONCILED, "ok": False}
+    days = ("--since", "2026-11-20", "--until", "2026-11-21")
+    maps = ("--map-key", "key_a=key_1", "--map-key", "proj=key_2", "--map-model", "Nova=nova-2")
+    result = run("ledger", "reconcile", "--provider", "openai", *files, *days, *maps)
+    assert result.exit_code == 1
+    assert "price_version" in result.stdout
+    assert "row 2: it has no cost" in result.stdout
+    asked = {
+        "level": 1,
+        "provider": "openai",
+        "format": "auto",
+        "content": [{"name": files[0], "content": "{}"}, {"name": files[1], "content": "a,b"}],
+        "from": "2026-11-20",
+        "to": "2026-11-21",
+        "key_map": {"key_a": "key_1", "proj": "key_2"},
+        "model_map": {"Nova": "nova-2"},
+    }
+    assert core.asked == [("ledger.reconcile", asked)]
+    core.answers["ledger.reconcile"] = RECONCILED
+    assert run("ledger", "reconcile", "--provider", "openai", files[0]).exit_code == 0
+    assert run("ledger", "reconcile", "--provider", "openai").exit_code == 2
+    assert run("ledger", "reconcile", "--provider", "openai", files[0], "--map-key", "x").exit_code == 2
 
 
 def test_doctor_reports_a_core_that_does_not_open(monkeypatch: pytest.MonkeyPatch, core_error: type[Exception]) -> None:

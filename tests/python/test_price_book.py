@@ -15,10 +15,12 @@ from gotoai.price_book import (
     InexpressibleError,
     Report,
     build,
+    carry_dates,
     decimal_of,
     differences,
     exact_rate,
     litellm_prices,
+    litellm_tiers,
     prices_in_force,
     render,
     sheet_lines,
@@ -100,7 +102,12 @@ def book(report: Report | None = None) -> dict[str, Entry]:
 
 def test_prices_are_exact() -> None:
     mini = book()["openai/mini"]
-    assert mini.lines == [("input_uncached", 150_000, 1), ("cache_read", 37_500, 1), ("output_text", 600_000, 1)]
+    assert mini.lines == [
+        ("input_uncached", 150_000, 1),
+        ("cache_read", 37_500, 1),
+        ("output_text", 600_000, 1),
+        ("searches", 10_000_000_000, 1),
+    ]
     assert exact_rate(Decimal("0.0375"), 10**6) == (37_500, 1)
     assert exact_rate(Decimal("0.04"), 3600) == (100_000_000, 9)
     assert exact_rate(Decimal("0.0000000001"), 10**6) == (1, 10_000)
@@ -148,7 +155,6 @@ def test_what_cannot_be_expressed_has_no_price() -> None:
     for name in ("openai/painter", "openai/gratis", "openrouter/x/preview", "openai/shadowed"):
         assert entries[name].lines == [], name
         assert any(name in models for reason, models in report.notes.items() if reason.startswith("no price")), name
-    assert report.notes["web_searches_kcount not metered"] == ["openai/mini"]
 
 
 def test_zero_needs_a_declaration() -> None:
@@ -164,16 +170,14 @@ def test_the_model_map_fills_the_gaps() -> None:
     assert mini.source == "genai-prices"
     assert entries["openrouter/openai/mini"].capabilities == mini.capabilities
     embed = entries["openai/embed"]
-    assert (embed.mode, embed.source, embed.lines) == (
-        "embedding",
-        "litellm",
-        [("input_uncached", 37_500, 1), ("output_text", 0, 1)],
-    )
+    assert (embed.mode, embed.source) == ("embedding", "litellm")
+    assert embed.lines == [("input_uncached", 37_500, 1), ("output_text", 0, 1)]
+    assert embed.factors == {"batch": [4, 15]}
     assert entries["groq/vendor/fast"].lines[-1] == ("output_text", 400_000, 1, 128_000)
     assert not entries.keys() & {"groq/groq-up-to-4b", "openai/1024-x-1024/pixels"}
 
 
-def test_other_service_tiers_are_ignored_and_unknown_costs_are_kept() -> None:
+def test_service_tiers_stand_apart_and_unknown_costs_are_kept() -> None:
     row = {
         "input_cost_per_token_flex": Decimal(1),
         "input_cost_per_token": Decimal("1e-6"),
@@ -185,25 +189,84 @@ def test_other_service_tiers_are_ignored_and_unknown_costs_are_kept() -> None:
 
 
 def test_lines_that_repeat_their_fallback_are_left_out() -> None:
-    lines, left_out = sheet_lines(
-        {
-            "input_mtok": "1",
-            "output_mtok": "2",
-            "output_reasoning_mtok": "2",
-            "cache_write_mtok": "1",
-            "cache_write_1h_mtok": "3",
-        },
-        "chat",
-    )
-    assert [line[0] for line in lines] == ["input_uncached", "output_text"]
-    assert left_out == ["cache_write_1h_mtok counted as cache_write"]
+    prices = {"input_mtok": "1", "output_mtok": "2", "output_reasoning_mtok": "2", "cache_write_mtok": "1"}
+    for hour, want in (("1", []), ("2", [("cache_write_1h", 2_000_000, 1)])):
+        lines, left_out = sheet_lines({**prices, "cache_write_1h_mtok": hour, "cache_audio_read_mtok": "3"}, "chat")
+        assert [line for line in lines if line[0] not in {"input_uncached", "output_text"}] == want
+        assert left_out == ["cache_audio_read_mtok counted as cache_read"]
+
+
+def test_cache_writes_for_five_minutes_and_an_hour() -> None:
+    prices = {"input_mtok": "3", "output_mtok": "15", "cache_write_5m_mtok": "3.75", "cache_write_1h_mtok": "6"}
+    lines, left_out = sheet_lines(prices, "chat")
+    assert lines[1:3] == [("cache_write", 3_750_000, 1), ("cache_write_1h", 6_000_000, 1)]
+    assert left_out == []
 
 
 def test_audio_by_the_hour_is_for_transcription_only() -> None:
     hours = {"audio_hours": "0.04", "input_audio_hours": "0.04"}
-    assert sheet_lines(hours, "transcription")[0] == [("audio_in", 100_000_000, 9)]
+    assert sheet_lines(hours, "transcription")[0] == [("seconds", 100_000_000, 9)]
     with pytest.raises(InexpressibleError):
         sheet_lines(hours, "chat")
+
+
+def test_images_and_speech_have_their_own_units() -> None:
+    painter = {"litellm_provider": "openai", "output_cost_per_image": Decimal("0.04")}
+    assert sheet_lines(litellm_prices(painter), "image")[0] == [("image_out", 40_000_000_000, 1)]
+    speaker = {"input_cost_per_character": Decimal("0.000015")}
+    assert sheet_lines(litellm_prices(speaker), "speech")[0] == [("characters", 15_000_000, 1)]
+    both = {**painter, "input_cost_per_token": Decimal("1e-6"), "output_cost_per_token": Decimal("2e-6")}
+    with pytest.raises(InexpressibleError, match="by number and by token"):
+        sheet_lines(litellm_prices(both), "image")
+
+
+def test_searches_take_the_dearest_size() -> None:
+    sizes = {"search_context_size_low": Decimal("0.025"), "search_context_size_high": Decimal("0.03")}
+    assert litellm_prices({"search_context_cost_per_query": sizes}) == {"web_searches_kcount": 30}
+
+
+def variant(tier: str, **prices: str) -> dict[str, Any]:
+    return {"when": {"service_tier": tier}, "constraint": {}, "prices": prices}
+
+
+def entry_of(model: dict[str, Any], report: Report | None = None) -> Entry:
+    named = {"id": "m", "match": equals("m"), **model}
+    (entry,) = build([{"id": "deepseek", "models": [named]}], {}, ["deepseek"], DAY, report or Report())
+    return entry
+
+
+def test_a_tier_is_a_factor_or_lines() -> None:
+    ordinary = {"input_mtok": "2", "cache_read_mtok": "0.5", "output_mtok": "8", "output_reasoning_mtok": "8"}
+    whole = variant("batch", input_mtok="1", cache_read_mtok="0.25", output_mtok="4", output_reasoning_mtok="4")
+    part = variant("flex", input_mtok="1", output_mtok="4", output_reasoning_mtok="4")
+    report = Report()
+    entry = entry_of({"prices": ordinary, "price_variants": [whole, part, variant("galaxy", input_mtok="9")]}, report)
+    assert entry.factors == {"batch": [1, 2]}
+    assert entry.lines[3:] == [
+        ("input_uncached", 1_000_000, 1, {"tier": "flex"}),
+        ("output_text", 4_000_000, 1, {"tier": "flex"}),
+    ]
+    assert report.notes == {"variant galaxy left out": ["deepseek/m"]}
+
+
+def test_a_tier_without_a_long_price_keeps_the_ordinary_one() -> None:
+    row = {
+        "input_cost_per_token": Decimal("2e-6"),
+        "input_cost_per_token_above_272k_tokens": Decimal("4e-6"),
+        "output_cost_per_token": Decimal("8e-6"),
+        "input_cost_per_token_flex": Decimal("1e-6"),
+        "input_cost_per_token_above_272k_tokens_priority": Decimal("8e-6"),
+        "input_cost_per_token_priority": Decimal("4e-6"),
+        "output_cost_per_token_priority": Decimal("16e-6"),
+        "cost_per_song_flex": Decimal(1),
+    }
+    assert litellm_tiers(row)["flex"] == {"input_mtok": 1}
+    (entry,) = build([], {"m": {**row, "litellm_provider": "openai", "mode": "chat"}}, ["openai"], DAY, Report())
+    assert entry.factors == {"priority": [2, 1]}
+    assert entry.lines[3:] == [
+        ("input_uncached", 1_000_000, 1, {"tier": "flex"}),
+        ("input_uncached", 4_000_000, 1, {"above": 272_000, "tier": "flex"}),
+    ]
 
 
 def test_the_price_of_the_day_is_chosen() -> None:
@@ -213,18 +276,63 @@ def test_the_price_of_the_day_is_chosen() -> None:
         {"constraint": {"start_date": "2026-05-01"}, "prices": new},
         {"constraint": {"start_date": "2027-01-01"}, "prices": next_one},
     ]
-    assert prices_in_force(prices, DAY) == ([new], "2026-05-01", "2027-01-01")
-    assert prices_in_force(prices, "2026-01-01") == ([old], None, "2026-05-01")
+    now = prices_in_force(prices, DAY)
+    assert (now.prices, now.since, now.next_change) == (new, "2026-05-01", "2027-01-01")
+    before = prices_in_force(prices, "2026-01-01")
+    assert (before.prices, before.since, before.next_change) == (old, None, "2026-05-01")
 
 
-def test_the_dearest_time_of_day_is_taken() -> None:
-    night, noon = {"input_mtok": "1", "output_mtok": "2"}, {"input_mtok": "2", "output_mtok": "4"}
-    window = {"start_time": "01:00:00+00:00", "end_time": "04:00:00+00:00"}
-    model = {"id": "m", "match": equals("m"), "prices": [{"prices": night}, {"constraint": window, "prices": noon}]}
+def test_announced_prices_are_in_the_book() -> None:
+    change = {"constraint": {"start_date": "2027-01-01"}, "prices": {"input_mtok": "3", "output_mtok": "6"}}
+    entry = entry_of({"prices": [{"prices": {"input_mtok": "1", "output_mtok": "2"}}, change]})
+    assert entry.lines == [("input_uncached", 1_000_000, 1), ("output_text", 2_000_000, 1)]
+    lines = [["input_uncached", 3_000_000, 1], ["output_text", 6_000_000, 1]]
+    assert entry.row()["later"] == [{"effective_at": "2027-01-01", "lines": lines}]
+
+
+def timed(start: str, end: str, **prices: str) -> dict[str, Any]:
+    return {"constraint": {"start_time": start, "end_time": end}, "prices": prices}
+
+
+def test_another_price_for_a_part_of_the_day_has_its_window() -> None:
+    noon = timed("01:00:00+00:00", "04:30:00+08:00", input_mtok="1", cache_read_mtok="1", output_mtok="4")
     report = Report()
-    (entry,) = build([{"id": "deepseek", "models": [model]}], {}, ["deepseek"], DAY, report)
+    night = {"input_mtok": "1", "cache_read_mtok": "0.5", "output_mtok": "2"}
+    entry = entry_of({"prices": [{"prices": night}, noon]}, report)
+    assert entry.lines[3:] == [
+        ("cache_read", 1_000_000, 1, {"window": [60, 1230]}),
+        ("output_text", 4_000_000, 1, {"window": [60, 1230]}),
+    ]
+    assert report.notes == {}
+
+
+def test_the_dearest_time_of_day_is_taken_where_no_window_can_say_it() -> None:
+    night = {"input_mtok": "1", "output_mtok": "2"}
+    noon = timed("01:00:00", "04:00:00", input_mtok="2", output_mtok="4")
+    report = Report()
+    entry = entry_of({"prices": [{"prices": night}, noon]}, report)
     assert entry.lines == [("input_uncached", 2_000_000, 1), ("output_text", 4_000_000, 1)]
     assert report.notes == {"dearest time of day taken": ["deepseek/m"]}
+
+
+def test_a_change_without_a_date_has_the_books() -> None:
+    def book_of(price: str, since: str | None) -> list[Entry]:
+        prices = {"input_mtok": price, "output_mtok": "2"}
+        entry = entry_of({"prices": [{"constraint": {"start_date": since}, "prices": prices}] if since else prices})
+        return [entry]
+
+    sources = [{"name": "genai-prices", "version": "1", "licence": "MIT"}]
+    old = render(book_of("1", None), sources, "2026-01-01")
+    same, entries = book_of("1", None), book_of("3", None)
+    carry_dates(same, old, DAY)
+    carry_dates(entries, old, DAY)
+    assert (same[0].effective_at, entries[0].effective_at) == (None, DAY)
+    again = book_of("3", None)
+    carry_dates(again, render(entries, sources, DAY), "2026-07-01")
+    assert again[0].effective_at == DAY, "the date stays while the price does"
+    dated = book_of("4", "2026-05-01")
+    carry_dates(dated, render(entries, sources, DAY), "2026-07-01")
+    assert dated[0].effective_at == "2026-05-01"
 
 
 @pytest.mark.parametrize("suffix", ["-2024-07-18", "-20250805", "-0125", "-2407"])

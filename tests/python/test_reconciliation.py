@@ -179,7 +179,7 @@ def test_a_finding_is_acknowledged_and_answered_by_an_entry(site: Site) -> None:
     entry = {"finding": "gap_1", "debit": "exp:provider_variance", "credit": "prov:openai:payable", "amount": "0.25"}
     shown = books.ask("ledger.repair", **entry)
     assert (shown["applied"], shown["entries"][0]["amount_nano"]) == (False, 250_000_000)
-    with pytest.raises(CoreError, match="'actor' is needed"):
+    with pytest.raises(CoreError, match="'reason' is needed"):
         books.ask("ledger.repair", apply=True, **entry)
     booked = {"apply": True, "actor": "ann", "reason": "the bill was higher"}
     first = books.ask("ledger.repair", **entry, **booked)["entries"][0]

@@ -46,7 +46,7 @@ def prices(
     config: str | None,
     as_json: bool,
 ) -> None:
-    """The price book: what a million tokens cost, and from which day the figures are."""
+    """The price book: what a million tokens cost, since when, and from which day the figures are."""
     if context.invoked_subcommand is not None:
         return
     with session.connect(data_dir, config, as_json) as gateway:
@@ -94,12 +94,18 @@ def price(model: Mapping[str, Any], name: str) -> object:
 def view_prices(book: Mapping[str, Any]) -> None:
     """The book, a row a model."""
     title = f"Prices of {book.get('dated')}, USD per million tokens"
-    columns = ["provider", "model", *(name.removesuffix("_per_mtok") + ">" for name in PRICE_COLUMNS)]
-    rows = [[one["provider"], one["id"], *(one.get(name) for name in PRICE_COLUMNS)] for one in book["models"]]
+    columns = ["provider", "model", *(name.removesuffix("_per_mtok") + ">" for name in PRICE_COLUMNS), "since"]
+    rows = [
+        [one["provider"], one["id"], *(one.get(name) for name in PRICE_COLUMNS), one.get("effective_at", "")[:10]]
+        for one in book["models"]
+    ]
     render.table(title, columns, rows)
 
 
 def view_refreshed(answer: Mapping[str, Any]) -> None:
     """What is in force now."""
     known = answer["models"]
-    render.line(f"prices of {answer['dated']}: {len(known) if isinstance(known, list) else known} models")
+    count = len(known) if isinstance(known, list) else known
+    render.line(
+        f"prices of {answer['dated']}: {count} models, {len(answer.get('changed', []))} with other prices than before"
+    )

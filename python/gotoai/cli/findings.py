@@ -1,4 +1,4 @@
-"""``gotoai ledger`` when something is wrong: reconcile, findings, and what is done about them."""
+"""``gotoai ledger`` when something is wrong: what reconciliation finds in the books, and what is done about it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,8 @@ def applied(what: str) -> Callable[[Any], Any]:
     return click.option("--apply", is_flag=True, help=f"{what}; without it they are only shown.")
 
 
-@click.command(
-    epilog=options.examples("gotoai ledger reconcile", "gotoai ledger reconcile --full --json"),
-)
-@click.option("--full", is_flag=True, help="From the first entry, also where this was read before.")
-@options.store
 def reconcile(full: bool, data_dir: str | None, config: str | None, as_json: bool) -> None:
-    """Compares the books with themselves, records findings. Exits with 1 when anything is found."""
+    """Compares the books with themselves, records findings. Ends with 1 when anything is found."""
     with session.connect(data_dir, config, as_json) as gateway:
         report = gateway.ask("ledger.reconcile", level=0, full=full)
     render.show(report, as_json, view_report)
@@ -137,7 +132,7 @@ def unfreeze(
     render.show(outcome, as_json, view_unfreeze)
 
 
-COMMANDS = (reconcile, findings, acknowledge, repair, rebuild, unfreeze)
+COMMANDS = (findings, acknowledge, repair, rebuild, unfreeze)
 
 
 def view_report(report: Mapping[str, Any]) -> None:

@@ -66,6 +66,15 @@ def verify(data_dir: str | None, config: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@group.command(epilog=options.examples("gotoai ledger anchor", "gotoai ledger anchor --json | jq .head"))
+@options.store
+def anchor(data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Signs the head of the chain now and copies the anchor outside. A gateway that serves does so by itself."""
+    with session.connect(data_dir, config, as_json) as gateway:
+        made = gateway.ask("ledger.anchor")
+    render.show(made, as_json, view_anchor)
+
+
 def view_entries(title: str, shown: Iterable[Mapping[str, Any]]) -> None:
     """A row a posting; what the entry says is written on its first row only."""
     columns = ["seq>", "time", "kind", "order", "actor", "debit", "credit", "amount>", "code"]
@@ -110,6 +119,16 @@ def view_proof(proof: Mapping[str, Any]) -> None:
     head = proof.get("head")
     sealed = f"; head block {head['block']}, {head['hash']}" if head else ""
     render.line(f"{verdict}: {counted}{sealed}")
+
+
+def view_anchor(anchor: Mapping[str, Any]) -> None:
+    """The last anchor, new or not."""
+    if "n" not in anchor:
+        render.line("the ledger is empty: there is nothing to anchor")
+        return
+    names = ("ts", "block", "last_seq", "head", "key_id", "file")
+    title = f"Anchor {anchor['n']}" + ("" if anchor["made"] else ", the last: nothing was booked since")
+    render.facts(title, [(name, anchor[name]) for name in names])
 
 
 def mark(check: Mapping[str, Any]) -> str:

@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import alerts, catalog, demo, doctor, findings, keys, ledger, options, render, serve, session, wallet
+from gotoai.cli import (
+    alerts,
+    catalog,
+    demo,
+    doctor,
+    export,
+    findings,
+    keys,
+    ledger,
+    options,
+    reconcile,
+    render,
+    serve,
+    session,
+    sim,
+    wallet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +81,7 @@ def program() -> None:
 
 for command in findings.COMMANDS:
     ledger.group.add_command(command)
-
+ledger.group.add_command(reconcile.reconcile)
 for command in (
     serve.serve,
     demo.demo,
@@ -76,8 +92,12 @@ for command in (
     catalog.models,
     catalog.prices,
     doctor.doctor,
+    sim.sim,
 ):
     program.add_command(command)
+
+
+ledger.group.add_command(export.export)
 
 
 def run() -> None:

@@ -1,9 +1,9 @@
 //! Owns: what is wrong with this installation, and what to do about it.
 
 use crate::app::Gateway;
-use crate::base::Result;
+use crate::base::{Result, Timestamp};
 use crate::domain::identity::{KeyStore, Scope};
-use crate::domain::ledger::{Ledger, Report};
+use crate::domain::ledger::Report;
 use serde_json::{Value, json};
 
 /// A book older than this should be replaced: providers change prices every few weeks.
@@ -30,8 +30,9 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
 
 #[expect(clippy::unnecessary_wraps, reason = "what is wrong is in the answer")]
 pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
-    let proof = gateway.ledger.verify();
+    let proof = gateway.verify_ledger();
     let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
+    findings.extend([books(gateway), alerts(gateway)]);
     findings.extend(providers(gateway));
     let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));
     let checks: Vec<Value> = findings
@@ -114,6 +115,32 @@ fn ledger(proof: &Result<Report>) -> Finding {
     }
 }
 
+/// What reconciliation has found that nobody has mended yet.
+fn books(gateway: &Gateway) -> Finding {
+    let advice = "`gotoai ledger findings` shows them, and what can be done about each";
+    let counts = gateway.database.finding_counts().map(|counts| counts.into_iter().map(|(.., count)| count).sum::<i64>());
+    match (gateway.database.frozen(), counts) {
+        (Err(error), _) | (_, Err(error)) => finding("books", "books", Status::Fail, error.message, advice),
+        (Ok(Some(frozen)), _) => finding(
+            "books",
+            "books",
+            Status::Fail,
+            format!("frozen since {}: {}; no new call is taken", frozen.since, frozen.reason),
+            advice,
+        ),
+        (Ok(None), Ok(0)) => finding("books", "books", Status::Ok, "reconciliation has no open finding", ""),
+        (Ok(None), Ok(count)) => finding("books", "books", Status::Warn, format!("{count} findings are open"), advice),
+    }
+}
+
+fn alerts(gateway: &Gateway) -> Finding {
+    let where_to = gateway.webhook.as_ref().map_or_else(
+        || "go to the log; alerts.webhook_url sends them to people as well".to_owned(),
+        |webhook| format!("go to the log and to {}; `gotoai alerts test` sends one", webhook.host()),
+    );
+    finding("alerts", "alerts", Status::Ok, where_to, "")
+}
+
 /// 2024-01-01: no installation is older.
 const EARLIEST_MS: i64 = 1_704_067_200_000;
 
@@ -134,10 +161,11 @@ fn prices(gateway: &Gateway) -> Finding {
         .catalog
         .endpoints()
         .into_iter()
-        .filter(|endpoint| endpoint.price.is_none())
+        .filter(|endpoint| endpoint.price_at(gateway.clock.now()).is_none())
         .map(|endpoint| endpoint.id.to_string())
         .collect();
-    let age_days = day_number(book.dated()).map(|day| gateway.clock.now().0 / DAY_MS - day);
+    let dated: Option<Timestamp> = book.dated().parse().ok();
+    let age_days = dated.map(|day| (gateway.clock.now().0 - day.0).div_euclid(DAY_MS));
     let detail = format!("the price book is dated {}", book.dated());
     if age_days.is_some_and(|days| days > BOOK_OLD_AFTER_DAYS) {
         return finding(
@@ -159,16 +187,6 @@ fn prices(gateway: &Gateway) -> Finding {
         );
     }
     finding("prices", "prices", Status::Ok, detail, "")
-}
-
-/// Days since 1970 of a date written `YYYY-MM-DD` (days from civil, by Howard Hinnant).
-fn day_number(date: &str) -> Option<i64> {
-    let mut parts = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let y = year - i64::from(month <= 2);
-    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
-    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    Some(era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468)
 }
 
 fn providers(gateway: &Gateway) -> Vec<Finding> {
@@ -200,16 +218,4 @@ fn providers(gateway: &Gateway) -> Vec<Finding> {
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_from_dates() {
-        assert_eq!(day_number("1970-01-01"), Some(0));
-        assert_eq!(day_number("2026-11-21"), Some(20_778));
-        assert_eq!(day_number("soon"), None);
-    }
 }

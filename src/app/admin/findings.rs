@@ -2,41 +2,42 @@
 //! acknowledge, repair by compensating entries, rebuild projections, take calls again.
 //! Refuses to know: what is checked, and files of providers (level 1).
 
-use super::{read, wallet};
+use super::booking::{refuse, some_amount, submit, text};
+use super::read;
 use crate::adapters::stores::sqlite::KeptFinding;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
-use crate::base::{Error, ErrorKind, Money, Result};
-use crate::domain::ledger::{Action, Adjust, Check, Finding, Operation, WalletName, hex};
+use crate::base::{Error, ErrorKind, Money, OpId, Result};
+use crate::domain::ledger::{Action, Adjust, Check, Finding, WalletName, hex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 10_000;
 
-fn refuse(param: &'static str, why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidRequest, why).with_param(param)
+/// Why something is done; it is kept.
+fn said(words: Option<&String>, param: &'static str) -> Result<String> {
+    words.map_or_else(|| Err(refuse(format!("'{param}' is needed: it is kept with what is done"), param)), |words| text(words, param))
 }
 
-fn said(text: Option<&String>, param: &'static str) -> Result<String> {
-    let text = text.map(|text| text.trim()).filter(|text| !text.is_empty() && text.len() <= 500);
-    text.map(str::to_owned).ok_or_else(|| refuse(param, format!("'{param}' is needed: who does it and why is kept")))
+/// Books a cold command that is done in the course of a repair: its entry, and whether it had been booked before.
+fn book(gateway: &Gateway, op: OpId, actor: &str, reason: &str, action: Action, subject: &str) -> Result<(Option<i64>, bool)> {
+    let booked = submit(gateway, op, actor, reason, action)?.map_err(|refusal| refusal.to_error(subject))?;
+    Ok((booked.seq, booked.duplicate))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reconcile {
-    level: Option<u8>,
+    #[serde(rename = "level")]
+    _level: Option<u8>,
     #[serde(default)]
     full: bool,
 }
 
 /// Level 0.
 pub(super) fn reconcile(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let Reconcile { level, full } = read(arguments)?;
-    if level.is_some_and(|level| level != 0) {
-        return Err(refuse("level", "level 0 compares the books with themselves; there is no other here"));
-    }
+    let Reconcile { full, .. } = read(arguments)?;
     let done = gateway.reconcile(full)?.ok_or_else(|| Error::new(ErrorKind::ShuttingDown, "the gateway is closing"))?;
     let report = &done.report;
     let found = |check: Check| report.all().filter(move |finding| finding.check == check);
@@ -112,7 +113,7 @@ struct List {
 pub(super) fn list(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let List { status, limit } = read(arguments)?;
     if let Some(status) = status.as_deref().filter(|status| !["open", "acknowledged", "repaired", "gone", "all"].contains(status)) {
-        return Err(refuse("status", format!("'{status}' is no status; there are: open, acknowledged, repaired, gone, all")));
+        return Err(refuse(format!("'{status}' is no status; there are: open, acknowledged, repaired, gone, all"), "status"));
     }
     let findings = gateway.database.findings(status.as_deref(), limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT))?;
     let (ran, read_all) = gateway.database.last_runs()?;
@@ -128,14 +129,13 @@ pub(super) fn list(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
 #[serde(deny_unknown_fields)]
 struct Acknowledge {
     finding: String,
-    actor: Option<String>,
     note: Option<String>,
 }
 
-pub(super) fn acknowledge(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn acknowledge(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Acknowledge = read(arguments)?;
-    let (actor, note) = (said(asked.actor.as_ref(), "actor")?, said(asked.note.as_ref(), "note")?);
-    if !gateway.database.acknowledge(&asked.finding, &actor, &note, gateway.clock.now())? {
+    let note = said(asked.note.as_ref(), "note")?;
+    if !gateway.database.acknowledge(&asked.finding, actor, &note, gateway.clock.now())? {
         return Err(unknown(&asked.finding));
     }
     kept(gateway, &asked.finding).map(|finding| view(&finding))
@@ -155,7 +155,6 @@ struct Repair {
     finding: String,
     #[serde(default)]
     apply: bool,
-    actor: Option<String>,
     reason: Option<String>,
     /// An entry of the operator's own, or of a reconciliation with a provider's files, in the place of what the finding proposes.
     debit: Option<String>,
@@ -175,12 +174,12 @@ struct Proposed {
 /// What would be booked. A finding whose books are whole again once its projection is rebuilt has no entry.
 fn proposed(gateway: &Gateway, asked: &Repair) -> Result<Vec<Proposed>> {
     if let (Some(debit), Some(credit), Some(amount)) = (&asked.debit, &asked.credit, &asked.amount) {
-        let amount: Money = amount.parse().map_err(|why: String| refuse("amount", why))?;
+        let amount = some_amount(amount, "amount")?;
         let reason = asked.reason.clone().unwrap_or_default();
         return Ok(vec![Proposed { debit: debit.clone(), credit: credit.clone(), amount_nano: amount.as_nano(), reason }]);
     }
     if asked.debit.is_some() || asked.credit.is_some() || asked.amount.is_some() {
-        return Err(refuse("debit", "an entry of your own needs all of debit, credit and amount"));
+        return Err(refuse("an entry of your own needs all of debit, credit and amount", "debit"));
     }
     let finding = kept(gateway, &asked.finding)?;
     let advice = match finding.remedy.get("kind").and_then(Value::as_str) {
@@ -196,7 +195,7 @@ fn proposed(gateway: &Gateway, asked: &Repair) -> Result<Vec<Proposed>> {
     Err(Error::new(ErrorKind::Conflict, format!("finding '{}': {advice}", asked.finding)))
 }
 
-pub(super) fn repair(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn repair(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Repair = read(arguments)?;
     let entries = proposed(gateway, &asked)?;
     let mut shown = Vec::new();
@@ -212,17 +211,15 @@ pub(super) fn repair(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
             "op": op.to_string(),
         });
         if asked.apply {
-            let (actor, reason) = (said(asked.actor.as_ref(), "actor")?, said(asked.reason.as_ref(), "reason")?);
+            let reason = said(asked.reason.as_ref(), "reason")?;
             let adjust = Adjust {
                 debit: entry.debit.into(),
                 credit: entry.credit.into(),
                 amount_nano: entry.amount_nano,
                 finding: Some(asked.finding.as_str().into()),
             };
-            let operation =
-                Operation { op, actor: actor.as_str().into(), reference: reason.as_str().into(), action: Action::Adjust(adjust) };
-            let (seq, duplicate) = wallet::book(gateway, operation, &asked.finding)?;
-            gateway.database.repaired(&asked.finding, &actor, &reason, (&op.to_string(), seq), gateway.clock.now())?;
+            let (seq, duplicate) = book(gateway, op, actor, &reason, Action::Adjust(adjust), &asked.finding)?;
+            gateway.database.repaired(&asked.finding, actor, &reason, (&op.to_string(), seq), gateway.clock.now())?;
             line["entry_seq"] = seq.into();
             line["duplicate"] = duplicate.into();
         }
@@ -236,14 +233,13 @@ pub(super) fn repair(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
 struct Rebuild {
     #[serde(default)]
     apply: bool,
-    actor: Option<String>,
     reason: Option<String>,
 }
 
-pub(super) fn rebuild(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn rebuild(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Rebuild = read(arguments)?;
-    let by = if asked.apply { Some((said(asked.actor.as_ref(), "actor")?, said(asked.reason.as_ref(), "reason")?)) } else { None };
-    let by = by.as_ref().map(|(actor, reason)| (actor.as_str(), reason.as_str()));
+    let reason = if asked.apply { Some(said(asked.reason.as_ref(), "reason")?) } else { None };
+    let by = reason.as_deref().map(|reason| (actor, reason));
     let rebuilt = gateway.database.rebuild(by, gateway.clock.now())?;
     if let Some((actor, reason)) = by.filter(|_| !rebuilt.changes.is_empty()) {
         tracing::warn!(actor, reason, rows = rebuilt.changes.len(), "projections were made again from the journal");
@@ -257,15 +253,14 @@ pub(super) fn rebuild(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
 struct Unfreeze {
     /// Only this wallet, in the place of the whole ledger.
     wallet: Option<String>,
-    actor: Option<String>,
     reason: Option<String>,
     #[serde(default)]
     force: bool,
 }
 
-pub(super) fn unfreeze(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn unfreeze(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Unfreeze = read(arguments)?;
-    let (actor, reason) = (said(asked.actor.as_ref(), "actor")?, said(asked.reason.as_ref(), "reason")?);
+    let reason = said(asked.reason.as_ref(), "reason")?;
     let done = gateway.reconcile(true)?.ok_or_else(|| Error::new(ErrorKind::ShuttingDown, "the gateway is closing"))?;
     let concerns = |finding: &&Finding| asked.wallet.is_none() || finding.wallet.as_deref() == asked.wallet.as_deref();
     let broken = done.report.findings.iter().filter(|finding| finding.check.freezes()).find(concerns);
@@ -276,18 +271,13 @@ pub(super) fn unfreeze(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let now = gateway.clock.now();
     let lifted = match &asked.wallet {
         None => {
-            let lifted = gateway.database.unfreeze(&actor, &reason, now)?;
+            let lifted = gateway.database.unfreeze(actor, &reason, now)?;
             gateway.reload_frozen()?;
             lifted
         }
         Some(name) => {
-            let operation = Operation {
-                op: op_id(&["thaw", name, &now.0.to_string()]),
-                actor: actor.as_str().into(),
-                reference: reason.as_str().into(),
-                action: Action::Thaw(WalletName { wallet: name.as_str().into() }),
-            };
-            wallet::book(gateway, operation, name)?;
+            let action = Action::Thaw(WalletName { wallet: name.as_str().into() });
+            book(gateway, op_id(&["thaw", name, &now.0.to_string()]), actor, &reason, action, name)?;
             true
         }
     };

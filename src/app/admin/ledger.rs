@@ -1,4 +1,4 @@
-//! Owns: the ledger for readers: its entries, one order, the proof.
+//! Owns: the ledger for readers: its entries, one order, the proof, an anchor on demand.
 
 use super::{read, receipt};
 use crate::app::Gateway;
@@ -79,7 +79,7 @@ struct Verify {
 
 pub(super) fn verify(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let Verify { .. } = read(arguments)?;
-    let report = gateway.ledger.verify()?;
+    let report = gateway.verify_ledger()?;
     let checks: Vec<Value> = Check::ALL
         .into_iter()
         .filter(|check| check.is_proof())
@@ -96,5 +96,20 @@ pub(super) fn verify(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         "postings": report.postings,
         "orders": report.orders,
         "head": head,
+        "anchors": { "stored": report.anchors.0, "outside": report.anchors.1 },
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
+
+/// Signs the head now. Without a new head, the last anchor is the answer.
+pub(super) fn anchor(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
+    let (anchor, made) = gateway.anchor()?;
+    let mut shown = anchor.map_or_else(|| json!({}), |anchor| anchor.to_json());
+    shown["made"] = made.into();
+    shown["file"] = gateway.settings.ledger.anchor_file.display().to_string().into();
+    Ok(shown)
 }

@@ -1,14 +1,16 @@
 //! Owns: wallets for administrators: open, top up, look. Money comes and goes as decimal text.
 
+use super::booking::{Booked, amount, book, name, some_amount, text};
 use super::read;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Error, ErrorKind, Money, Result};
-use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation, Reply, TopUp, WalletKind, WalletSummary};
+use crate::domain::ledger::{Action, GrantSummary, Ledger, OpenWallet, TopUp, WalletKind, WalletSummary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const NAME_LIMIT_BYTES: usize = 64;
+/// Where money comes from when nobody names a payment provider.
+pub(super) const MANUAL: &str = "manual";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,39 +20,13 @@ struct Create {
     credit_limit: Option<String>,
 }
 
-fn amount(text: &str, param: &'static str) -> Result<Money> {
-    let refuse = |why: String| Error::new(ErrorKind::InvalidRequest, why).with_param(param);
-    let amount: Money = text.parse().map_err(refuse)?;
-    if amount.is_negative() { Err(refuse(format!("'{text}' is negative"))) } else { Ok(amount) }
-}
-
-/// Names become parts of account paths.
-fn checked_name(name: String) -> Result<String> {
-    let fits = !name.is_empty() && name.len() <= NAME_LIMIT_BYTES && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let why = format!("a wallet's name has 1 to {NAME_LIMIT_BYTES} letters, digits, '-', '_' or '.'");
-    if fits { Ok(name) } else { Err(Error::new(ErrorKind::InvalidRequest, why).with_param("wallet")) }
-}
-
-/// Submits a cold command and waits until it is durable; true if it had been done before.
-pub(super) fn book(gateway: &Gateway, operation: Operation, wallet: &str) -> Result<(i64, bool)> {
-    match gateway.ledger.submit(Command::Operate(Box::new(operation))).wait_blocking()? {
-        Reply::Done { seq, duplicate } => Ok((seq, duplicate)),
-        Reply::Refused(refusal) => Err(refusal.to_error(wallet)),
-        other @ (Reply::Held { .. } | Reply::Settled { .. }) => {
-            Err(Error::new(ErrorKind::LedgerUnavailable, "the ledger failed on this command").with_cause(format!("{other:?}")))
-        }
-    }
-}
-
-pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let Create { wallet, kind, credit_limit } = read(arguments)?;
-    let wallet = checked_name(wallet)?;
-    let credit_limit = credit_limit.map(|text| amount(&text, "credit_limit")).transpose()?;
-    let op = op_id(&["open_wallet", &wallet]);
-    let open = OpenWallet { wallet: wallet.as_str().into(), kind, credit_limit_nano: credit_limit.map(Money::as_nano) };
-    let operation = Operation { op, actor: "admin".into(), reference: "".into(), action: Action::OpenWallet(open) };
-    book(gateway, operation, &wallet)?;
-    find(gateway, &wallet)
+pub(super) fn create(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
+    let asked: Create = read(arguments)?;
+    let wallet = name(&asked.wallet, "wallet")?;
+    let credit_limit = asked.credit_limit.map(|text| amount(&text, "credit_limit")).transpose()?;
+    let open = OpenWallet { wallet: wallet.as_str().into(), kind: asked.kind, credit_limit_nano: credit_limit.map(Money::as_nano) };
+    let booked = book(gateway, op_id(&["open_wallet", &wallet]), actor, &wallet, Action::OpenWallet(open), &wallet)?;
+    after(gateway, &wallet, &booked)
 }
 
 #[derive(Deserialize)]
@@ -61,40 +37,35 @@ struct TopUpArguments {
     /// The business fact, such as a payment's id: the same one is booked once.
     reference: String,
     fee: Option<String>,
+    payment_provider: Option<String>,
 }
 
-pub(super) fn topup(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn topup(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: TopUpArguments = read(arguments)?;
-    let paid = amount(&asked.amount, "amount")?;
-    if paid.is_zero() {
-        return Err(Error::new(ErrorKind::InvalidRequest, "the amount must be more than zero").with_param("amount"));
-    }
-    if asked.reference.trim().is_empty() || asked.reference.len() > 256 {
-        return Err(Error::new(ErrorKind::InvalidRequest, "a top-up needs a reference of 1 to 256 bytes").with_param("reference"));
-    }
+    let reference = text(&asked.reference, "reference")?;
+    let provider = payment_provider(asked.payment_provider.as_deref())?;
     let fee = asked.fee.map(|text| amount(&text, "fee")).transpose()?.unwrap_or(Money::ZERO);
     let top_up = TopUp {
         wallet: asked.wallet.as_str().into(),
-        amount_nano: paid.as_nano(),
+        amount_nano: some_amount(&asked.amount, "amount")?.as_nano(),
         fee_nano: fee.as_nano(),
-        payment_provider: "manual".into(),
+        payment_provider: provider.as_str().into(),
     };
-    let operation = Operation {
-        op: op_id(&["top_up", "manual", &asked.reference]),
-        actor: "admin".into(),
-        reference: asked.reference.as_str().into(),
-        action: Action::TopUp(top_up),
-    };
-    let (seq, duplicate) = match book(gateway, operation, &asked.wallet) {
-        Err(error) if error.kind == ErrorKind::Conflict => {
-            let why = format!("the reference '{}' was already booked with another amount or wallet", asked.reference);
-            return Err(Error::new(ErrorKind::Conflict, why).with_param("reference"));
-        }
-        booked => booked?,
-    };
-    let mut shown = find(gateway, &asked.wallet)?;
-    shown["entry_seq"] = seq.into();
-    shown["duplicate"] = duplicate.into();
+    let op = op_id(&["top_up", &provider, &reference]);
+    let booked = book(gateway, op, actor, &reference, Action::TopUp(top_up), &asked.wallet)?;
+    after(gateway, &asked.wallet, &booked)
+}
+
+/// Part of an account's path.
+pub(super) fn payment_provider(given: Option<&str>) -> Result<String> {
+    given.map_or_else(|| Ok(MANUAL.to_owned()), |given| name(given, "payment_provider"))
+}
+
+/// The wallet as it is now, with what became of the booking.
+pub(super) fn after(gateway: &Gateway, wallet: &str, booked: &Booked) -> Result<Value> {
+    let mut shown = view(&find(gateway, wallet)?);
+    shown["entry_seq"] = booked.seq.into();
+    shown["duplicate"] = booked.duplicate.into();
     Ok(shown)
 }
 
@@ -106,7 +77,7 @@ struct Balance {
 
 pub(super) fn balance(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let Balance { wallet } = read(arguments)?;
-    find(gateway, &wallet)
+    find(gateway, &wallet).map(|found| view(&found))
 }
 
 pub(super) fn list(gateway: &Gateway, _: &[u8]) -> Result<Value> {
@@ -114,9 +85,9 @@ pub(super) fn list(gateway: &Gateway, _: &[u8]) -> Result<Value> {
     Ok(json!({ "wallets": wallets }))
 }
 
-fn find(gateway: &Gateway, name: &str) -> Result<Value> {
+pub(super) fn find(gateway: &Gateway, name: &str) -> Result<WalletSummary> {
     let unknown = || Error::new(ErrorKind::NotFound, format!("there is no wallet '{name}'; make it with `gotoai wallet create {name}`"));
-    Ok(view(&gateway.ledger.wallet(name)?.ok_or_else(unknown)?))
+    gateway.ledger.wallet(name)?.ok_or_else(unknown)
 }
 
 /// Spend is shown with its error bar: what is known, and what it may grow by at most.
@@ -129,6 +100,9 @@ fn view(wallet: &WalletSummary) -> Value {
         "available": wallet.available,
         "held": wallet.held,
         "cash": wallet.cash,
+        "granted": wallet.granted,
+        "grants": wallet.grants.iter().map(grant).collect::<Vec<_>>(),
+        "paying_out": wallet.paying_out,
         "owed": wallet.owed,
         "credit_limit": wallet.credit_limit,
         "frozen": wallet.frozen,
@@ -137,5 +111,14 @@ fn view(wallet: &WalletSummary) -> Value {
         "spent_uncertain_max": uncertain,
         "unpriced_orders": wallet.unpriced_orders,
         "open_orders": wallet.open_orders,
+    })
+}
+
+fn grant(grant: &GrantSummary) -> Value {
+    json!({
+        "grant": &*grant.name,
+        "left": grant.left,
+        "priority": grant.priority,
+        "expires_at": grant.expires_at.map(|at| at.to_string()),
     })
 }

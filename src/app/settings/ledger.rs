@@ -1,10 +1,12 @@
-//! Owns: settings of the money.
+//! Owns: settings of the money and of its proof.
 
 use crate::base::{Ratio, Secret};
+use crate::domain::catalog::MarkupRule;
 use crate::domain::ledger::Durability;
+use std::path::PathBuf;
 use std::time::Duration;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LedgerSettings {
     /// `GOTOAI_LEDGER`: `off` makes a pure proxy that books nothing. Default on.
     pub on: bool,
@@ -12,6 +14,8 @@ pub struct LedgerSettings {
     pub durability: Durability,
     /// `ledger.fee_percent`: the platform's share on top of the provider's cost. Default 0.
     pub fee: Ratio,
+    /// `ledger.markup`: what goes before the fee, by provider and model.
+    pub markup: Vec<MarkupRule>,
     /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
     pub hold_timeout: Duration,
     /// `ledger.reconcile_seconds`: how often the books are reconciled in themselves. Default 30 seconds; `None`: not at all.
@@ -20,6 +24,12 @@ pub struct LedgerSettings {
     pub reconcile_whole_every: Option<Duration>,
     /// `ledger.freeze_on_break`: a broken identity stops new calls. Default on.
     pub freeze_on_break: bool,
+    /// `ledger.anchor_minutes`: how often the head of the chain is signed when it moved. Default 15 minutes, `None` = off.
+    pub anchor_every: Option<Duration>,
+    /// `ledger.anchor_key`: the file of the signing key, made at first need. Default beside the database.
+    pub anchor_key: PathBuf,
+    /// `ledger.anchor_file`: a copy of every anchor, best on another machine. Default beside the database.
+    pub anchor_file: PathBuf,
 }
 
 /// Where alerts go besides the log.

@@ -4,6 +4,7 @@
 use super::environment::variable;
 use super::file::{Section, read_file};
 use super::layers::Layers;
+use super::price::read_markup;
 use super::resilience::read_resilience;
 use super::scalar::{Scalar, wrong};
 use super::supply::{read_aliases, read_providers};
@@ -40,12 +41,13 @@ impl Settings {
     fn from_layers(file: &Section, env: &HashMap<String, String>) -> Result<Self> {
         let layers = Layers::new(file, env)?;
         let server = read_server(&layers)?;
+        let database = read_database(&layers, env)?;
         Ok(Self {
             auth: read_auth(&layers, server.host)?,
             server,
-            store: StoreSettings { database: read_database(&layers, env)? },
+            ledger: read_ledger(file, &layers, env, &database)?,
+            store: StoreSettings { database },
             log: read_log(&layers)?,
-            ledger: read_ledger(&layers)?,
             alerts: read_alerts(&layers)?,
             providers: read_providers(file, env, &layers)?,
             aliases: read_aliases(file)?,
@@ -165,19 +167,30 @@ fn read_log(layers: &Layers) -> Result<LogSettings> {
     Ok(LogSettings { level: layers.get("log.level").one_of(&levels)?, format })
 }
 
-fn read_ledger(layers: &Layers) -> Result<LedgerSettings> {
+fn read_ledger(section: &Section, layers: &Layers, env: &HashMap<String, String>, database: &Path) -> Result<LedgerSettings> {
     let durability = [("strict", Durability::Strict), ("hybrid", Durability::Hybrid), ("relaxed", Durability::Relaxed)];
     let fee = layers.get("ledger.fee_percent");
+    let minutes = layers.get("ledger.anchor_minutes").whole(0..=10_080_u64)?;
+    let beside = |extension: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(extension);
+        PathBuf::from(path)
+    };
+    let file = |name: &str, extension: &str| layers.set(name).map_or_else(|| beside(extension), |path| at_home(&path.text, env));
     Ok(LedgerSettings {
         on: layers.get("ledger.enabled").on_off()?,
         durability: layers.get("ledger.durability").one_of(&durability)?,
         fee: Ratio::from_percent(&fee.text).map_err(|_| fee.fail("is not a percentage; write 5 or 5.5"))?,
+        markup: read_markup(section)?,
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
         reconcile_every: Some(layers.get("ledger.reconcile_seconds").duration(Duration::ZERO..=DAY)?).filter(|span| !span.is_zero()),
         reconcile_whole_every: Some(layers.get("ledger.reconcile_full_hours").whole(0..=8760)?)
             .filter(|hours| *hours > 0)
             .map(|hours| Duration::from_secs(3600 * hours)),
         freeze_on_break: layers.get("ledger.freeze_on_break").on_off()?,
+        anchor_every: (minutes > 0).then(|| Duration::from_secs(60 * minutes)),
+        anchor_key: file("ledger.anchor_key", ".ledger.key"),
+        anchor_file: file("ledger.anchor_file", ".anchors.jsonl"),
     })
 }
 

@@ -9,6 +9,7 @@ mod layers;
 mod ledger;
 mod load;
 mod model;
+mod price;
 mod providers;
 mod reference;
 mod resilience;

@@ -1,28 +1,16 @@
-//! Owns: what the file says of a provider's models, prices included.
-//! Refuses to know: the price book, and the provider around them.
+//! Owns: what the file says of a provider's models.
+//! Refuses to know: their prices (price), the price book, and the provider around them.
 
 use super::ModelSettings;
 use super::file::{Node, Section};
+use super::price::read_prices;
 use super::reference::{members, supply_reference};
-use super::scalar::{Scalar, wrong};
+use super::scalar::wrong;
 use crate::base::Result;
-use crate::domain::catalog::{DataPolicy, Meter, PriceLine};
+use crate::domain::catalog::DataPolicy;
 
 pub(super) const DATA_POLICIES: [(&str, DataPolicy); 3] =
     [("standard", DataPolicy::Standard), ("no_retention", DataPolicy::NoRetention), ("self_hosted", DataPolicy::SelfHosted)];
-
-/// Member, meter, units that the price is for.
-const PRICES: [(&str, Meter, u32); 9] = [
-    ("input_per_mtok", Meter::InputUncached, 1_000_000),
-    ("output_per_mtok", Meter::OutputText, 1_000_000),
-    ("cache_read_per_mtok", Meter::CacheRead, 1_000_000),
-    ("cache_write_per_mtok", Meter::CacheWrite, 1_000_000),
-    ("reasoning_per_mtok", Meter::OutputReasoning, 1_000_000),
-    ("audio_input_per_mtok", Meter::AudioIn, 1_000_000),
-    ("audio_output_per_mtok", Meter::AudioOut, 1_000_000),
-    ("image_input_per_mtok", Meter::ImageIn, 1_000_000),
-    ("per_request", Meter::Request, 1),
-];
 
 /// Tokens: more than any model has, and far from overflow.
 const MAX_TOKENS: u64 = 1 << 40;
@@ -54,29 +42,13 @@ fn read_model(section: &Section) -> Result<ModelSettings> {
     let tokens = |name: &str| section.scalar(name)?.map(|text| text.whole(1..=MAX_TOKENS)).transpose();
     Ok(ModelSettings {
         id: section.scalar("id")?.ok_or_else(|| wrong(&section.path_of("id"), "is missing: the provider's own name of the model"))?.text,
-        price: section.section("price")?.map(read_price).transpose()?,
+        prices: read_prices(section)?,
         context_window: tokens("context_window")?,
         max_output: tokens("max_output")?,
         quality: score("quality")?,
         code_quality: score("code_quality")?,
         data_policy: section.scalar("data_policy")?.map(|text| text.one_of(&DATA_POLICIES)).transpose()?,
     })
-}
-
-/// Input and output must both be given, because a meter without a line costs nothing: a forgotten one would be free.
-fn read_price(section: &Section) -> Result<Vec<PriceLine>> {
-    section.check_members(&PRICES.map(|(name, ..)| name))?;
-    let mut lines = Vec::new();
-    for (name, meter, per) in PRICES {
-        let amount: Option<Scalar> = section.scalar(name)?;
-        let required = matches!(meter, Meter::InputUncached | Meter::OutputText);
-        match amount {
-            Some(amount) => lines.push(PriceLine { meter, num: amount.pico_usd()?, per, above_input_tokens: None }),
-            None if required => return Err(wrong(&section.path_of(name), "is missing; write 0 if it costs nothing")),
-            None => {}
-        }
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]
@@ -95,33 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_read_as_written() {
-        let models = read("[a, {id: b, price: {input_per_mtok: 0.15, output_per_mtok: '0.60', per_request: 0.0001}, quality: 80, context_window: 128000}]").unwrap();
-        let line = |meter, num, per| PriceLine { meter, num, per, above_input_tokens: None };
-        let want = vec![
-            line(Meter::InputUncached, 150_000_000_000, 1_000_000),
-            line(Meter::OutputText, 600_000_000_000, 1_000_000),
-            line(Meter::Request, 100_000_000, 1),
-        ];
-        assert_eq!(models[1].price, Some(want));
+    fn ids_and_mappings() {
+        let models = read("[a, {id: b, quality: 80, context_window: 128000}]").unwrap();
         assert_eq!((models[0].id.as_str(), models[1].quality, models[1].context_window), ("a", Some(80), Some(128_000)));
     }
 
     #[test]
-    fn the_table_and_the_prices_agree() {
-        assert_eq!(members(supply_reference(), "providers.<name>.models[].price"), PRICES.map(|(name, ..)| name));
-    }
-
-    #[test]
     fn what_is_wrong_has_a_path() {
-        assert_eq!(
-            fails("[{id: a, price: {input_per_mtok: 1}}]"),
-            "p.models[0].price.output_per_mtok: is missing; write 0 if it costs nothing"
-        );
-        assert!(
-            fails("[a, {id: b, price: {input_per_mtok: -1, output_per_mtok: 1}}]")
-                .starts_with("p.models[1].price.input_per_mtok: '-1' is negative")
-        );
         assert!(fails("[{id: a, qualty: 1}]").contains("p.models[0].qualty: there is no such setting; did you mean 'quality'?"));
         assert!(fails("[{quality: 1}]").starts_with("p.models[0].id: is missing"));
         assert!(fails("[a, a]").starts_with("p.models[1]: 'a' is listed twice"));

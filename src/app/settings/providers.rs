@@ -1,7 +1,7 @@
 //! Owns: settings of the supply: providers, their models, aliases, retries and breakers.
 
 use crate::base::Secret;
-use crate::domain::catalog::{DataPolicy, PriceLine};
+use crate::domain::catalog::{DataPolicy, PriceSheet};
 use crate::domain::health::BreakerPolicy;
 use crate::domain::provider::Family;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct ProviderSettings {
     pub models_mode: ModelsMode,
     /// Default for its models.
     pub data_policy: DataPolicy,
+    /// The key is the users' own: the provider bills them, so only the fee is charged here.
+    pub own_key: bool,
     /// Extra headers on every call to it.
     pub headers: Vec<(String, Secret)>,
     /// `None`: the general ones.
@@ -40,8 +42,8 @@ pub struct ProviderSettings {
 #[derive(Clone, Debug, Default)]
 pub struct ModelSettings {
     pub id: String,
-    /// Replaces the book's prices.
-    pub price: Option<Vec<PriceLine>>,
+    /// Replace the book's prices from the first of them on. Empty: the book's hold.
+    pub prices: Vec<PriceSheet>,
     pub context_window: Option<u64>,
     pub max_output: Option<u64>,
     pub quality: Option<u8>,

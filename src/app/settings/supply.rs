@@ -94,6 +94,7 @@ fn from_file(name: &str, section: &Section, found: Option<Found>, layers: &Layer
         Some(policy) => policy.one_of(&DATA_POLICIES)?,
         None => default_policy(family),
     };
+    let own_key = section.scalar("own_key")?.map(|flag| flag.one_of(&[("true", true), ("false", false)])).transpose()?.unwrap_or(false);
     let models_mode = section.scalar("models_mode")?.map_or_else(|| models_mode(&layers.get("models.mode")), |mode| models_mode(&mode))?;
     check_allowlist(models_mode, &models, &section.path_of("models"))?;
     let resilience = section.section("resilience")?.map(|own| own_resilience(own, layers)).transpose()?;
@@ -105,6 +106,7 @@ fn from_file(name: &str, section: &Section, found: Option<Found>, layers: &Layer
         models,
         models_mode,
         data_policy,
+        own_key,
         headers: read_headers(section)?,
         resilience,
     }))
@@ -129,6 +131,7 @@ fn from_environment(name: String, found: Found, layers: &Layers) -> Result<Optio
         models,
         models_mode,
         data_policy: default_policy(family),
+        own_key: false,
         headers: Vec::new(),
         resilience: None,
     }))

@@ -1,10 +1,11 @@
 //! Owns: what the book that ships with the gateway says of a model (price, limits, capabilities), and how its name is found.
-//! Refuses to know: how the book is made (`python/gotoai/price_book.py`), prices an operator sets, which models are called.
+//! Refuses to know: how the book is made (`python/gotoai/price_book`), prices an operator sets, which models are called.
 
-use super::{Meter, PriceLine, PriceSheet};
+use super::{DayWindow, Meter, PriceLine, PriceSheet, ServiceTier};
+use crate::base::{Ratio, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 /// What a model can take or give beyond plain text.
@@ -48,8 +49,9 @@ pub enum ModelMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
     pub id: Arc<str>,
-    /// `None`: the model is known, its price is not, or is not one that a sheet can express.
-    pub price: Option<Arc<PriceSheet>>,
+    /// In the order in which they take effect. Empty: the model is known, its price is not, or is not one that a sheet can
+    /// express.
+    pub prices: Vec<PriceSheet>,
     pub context_window: Option<u64>,
     pub max_output: Option<u64>,
     pub capabilities: Vec<Capability>,
@@ -119,15 +121,48 @@ struct EntryFile<'a> {
     lines: Vec<LineFile<'a>>,
     #[serde(borrow)]
     source: Cow<'a, str>,
+    #[serde(default)]
+    factors: BTreeMap<ServiceTier, Ratio>,
     #[serde(borrow)]
     effective_at: Option<Cow<'a, str>>,
+    /// Changes that have been announced.
+    #[serde(borrow, default)]
+    later: Vec<LaterFile<'a>>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaterFile<'a> {
+    #[serde(borrow)]
+    effective_at: Cow<'a, str>,
+    #[serde(borrow)]
+    lines: Vec<LineFile<'a>>,
+    #[serde(default)]
+    factors: BTreeMap<ServiceTier, Ratio>,
+}
+
+/// One price of an entry.
+struct VersionFile<'a> {
+    lines: &'a [LineFile<'a>],
+    factors: &'a BTreeMap<ServiceTier, Ratio>,
+    effective_at: Option<&'a str>,
+}
+
+/// `[meter, num, per]`, and what the line depends on: a threshold alone as a number, else an object.
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum LineFile<'a> {
-    Base(#[serde(borrow)] Cow<'a, str>, i64, u32),
-    Tier(#[serde(borrow)] Cow<'a, str>, i64, u32, u64),
+    Always(#[serde(borrow)] Cow<'a, str>, i64, u32),
+    Above(#[serde(borrow)] Cow<'a, str>, i64, u32, u64),
+    When(#[serde(borrow)] Cow<'a, str>, i64, u32, WhenFile),
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenFile {
+    above: Option<u64>,
+    tier: Option<ServiceTier>,
+    window: Option<DayWindow>,
 }
 
 static EMBEDDED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
@@ -144,7 +179,8 @@ impl PriceBook {
     /// Reads a book. Errors name the entry.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let file: BookFile = serde_json::from_slice(json).map_err(|error| format!("price book: {error}"))?;
-        if file.schema != 1 || file.currency != "USD" {
+        // 2 has lines for tiers and times of day, factors and announced prices; 1 is what came before.
+        if !(1..=2).contains(&file.schema) || file.currency != "USD" {
             return Err(format!("price book: schema {} in {} is not understood", file.schema, file.currency));
         }
         let mut book = Self { dated: file.dated, sources: file.sources, families: HashMap::new() };
@@ -165,7 +201,7 @@ impl PriceBook {
         let id: Arc<str> = entry.id.as_ref().into();
         let facts = Arc::new(ModelFacts {
             id: Arc::clone(&id),
-            price: self.sheet(&entry)?.map(Arc::new),
+            prices: self.sheets(&entry)?,
             context_window: entry.context_window,
             max_output: entry.max_output,
             capabilities_known: entry.capabilities.is_some(),
@@ -186,15 +222,32 @@ impl PriceBook {
         Ok(())
     }
 
-    fn sheet(&self, entry: &EntryFile) -> Result<Option<PriceSheet>, String> {
+    fn sheets(&self, entry: &EntryFile) -> Result<Vec<PriceSheet>, String> {
         if entry.lines.is_empty() {
-            return Ok(None);
+            return if entry.later.is_empty() { Ok(Vec::new()) } else { Err("a later price needs one before it".to_owned()) };
         }
-        let lines = entry.lines.iter().map(price_line).collect::<Result<Vec<_>, _>>()?;
         let set = self.sources.iter().find(|set| set.name == entry.source);
         let set = set.ok_or_else(|| format!("source {} is not among the book's", entry.source))?;
-        let effective_at_ms = entry.effective_at.as_deref().map_or(Ok(0), midnight_ms)?;
-        Ok(Some(PriceSheet { lines, source: format!("{} {}", set.name, set.version), effective_at_ms }))
+        let sheet = |version: VersionFile| -> Result<PriceSheet, String> {
+            let lines = version.lines.iter().map(price_line).collect::<Result<Vec<_>, _>>()?;
+            let effective_at = version.effective_at.map_or(Ok(Timestamp(0)), str::parse);
+            let effective_at = effective_at.map_err(|problem: String| format!("effective_at {problem}"))?;
+            let mut sheet = PriceSheet::new(lines, format!("{} {}", set.name, set.version), effective_at.0);
+            sheet.factors.clone_from(version.factors);
+            Ok(sheet)
+        };
+        let first = VersionFile { lines: &entry.lines, factors: &entry.factors, effective_at: entry.effective_at.as_deref() };
+        let later = entry.later.iter().map(|later| VersionFile {
+            lines: &later.lines,
+            factors: &later.factors,
+            effective_at: Some(&later.effective_at),
+        });
+        let sheets = std::iter::once(first).chain(later).map(sheet).collect::<Result<Vec<_>, _>>()?;
+        if sheets.is_sorted_by(|a, b| a.effective_at_ms < b.effective_at_ms) {
+            Ok(sheets)
+        } else {
+            Err("its prices are not in order of their dates".to_owned())
+        }
     }
 
     /// What is known of `model` at a provider of this family: by exact id or name in any case, else without the suffix
@@ -237,15 +290,20 @@ impl Family {
 }
 
 fn price_line(line: &LineFile) -> Result<PriceLine, String> {
-    let (name, num, per, above_input_tokens) = match line {
-        LineFile::Base(meter, num, per) => (meter, *num, *per, None),
-        LineFile::Tier(meter, num, per, above) => (meter, *num, *per, Some(*above)),
+    let (name, num, per, when) = match line {
+        LineFile::Always(meter, num, per) => (meter, *num, *per, WhenFile::default()),
+        LineFile::Above(meter, num, per, above) => (meter, *num, *per, WhenFile { above: Some(*above), ..WhenFile::default() }),
+        LineFile::When(meter, num, per, when) => (meter, *num, *per, *when),
     };
     let meter = meter_named(name).ok_or_else(|| format!("unknown meter {name}"))?;
     if num < 0 || per == 0 {
         return Err(format!("{name} has the price {num} per {per}"));
     }
-    Ok(PriceLine { meter, num, per, above_input_tokens })
+    // A line of the standard tier alone would leave the others without a price, which is to say free.
+    if let Some(tier @ (ServiceTier::Auto | ServiceTier::Standard)) = when.tier {
+        return Err(format!("{name} has a price of its own in tier {}", tier.name()));
+    }
+    Ok(PriceLine { above_input_tokens: when.above, tier: when.tier, window: when.window, ..PriceLine::new(meter, num, per) })
 }
 
 /// The meter by the name that it has everywhere in JSON.
@@ -286,27 +344,14 @@ fn without_date(name: &str) -> Option<&str> {
     })
 }
 
-/// Midnight UTC of an ISO date, in ms since the epoch. Days from a civil date by Howard Hinnant's `days_from_civil`.
-fn midnight_ms(date: &str) -> Result<i64, String> {
-    let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
-    let (Some(Ok(year)), Some(Ok(month @ 1..=12)), Some(Ok(day @ 1..=31))) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(format!("effective_at {date} is no date"));
-    };
-    let y = if month <= 2 { year - 1 } else { year };
-    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
-    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
-    Ok(days * 86_400_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Rounding, Timestamp};
-    use crate::domain::catalog::Usage;
+    use crate::base::Rounding;
+    use crate::domain::catalog::{Rating, Usage};
 
     fn nano(price: &PriceSheet, usage: Usage) -> i64 {
-        price.amount(&usage).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+        price.amount(&usage, &Rating::standard(Timestamp(0))).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
     }
 
     fn book_of(entry: &str) -> Result<PriceBook, String> {
@@ -324,20 +369,25 @@ mod tests {
         for (family, facts) in book.entries() {
             let found = book.facts(family, &facts.id).unwrap();
             assert!(Arc::ptr_eq(&found, facts), "{family}/{} is not found by its own id", facts.id);
-            let Some(price) = &facts.price else { continue };
-            assert!(price.lines.iter().all(|l| l.num >= 0 && l.per > 0), "{family}/{}", facts.id);
-            for (index, line) in price.lines.iter().enumerate() {
-                let same = |other: &PriceLine| other.meter == line.meter && other.above_input_tokens == line.above_input_tokens;
-                assert!(!price.lines[..index].iter().any(same), "{family}/{} prices a meter twice", facts.id);
+            for price in &facts.prices {
+                check_sheet(family, facts, price);
             }
-            price.upper_bound(10_000_000, 1_000_000).unwrap();
         }
+    }
+
+    fn check_sheet(family: &str, facts: &ModelFacts, price: &PriceSheet) {
+        assert!(price.lines.iter().all(|l| l.num >= 0 && l.per > 0), "{family}/{}", facts.id);
+        for (index, line) in price.lines.iter().enumerate() {
+            let same = |other: &PriceLine| PriceLine { num: line.num, per: line.per, ..*other } == *line;
+            assert!(!price.lines[..index].iter().any(same), "{family}/{} prices a meter twice", facts.id);
+        }
+        price.upper_bound(10_000_000, 1_000_000, &Rating { tier: ServiceTier::Auto, at: Timestamp(0) }).unwrap();
     }
 
     #[test]
     fn only_declared_models_are_free() {
         for (family, facts) in PriceBook::embedded().entries() {
-            let free = facts.price.as_ref().is_some_and(|price| price.lines.iter().all(|line| line.num == 0));
+            let free = !facts.prices.is_empty() && facts.prices.iter().all(|price| price.lines.iter().all(|line| line.num == 0));
             let declared = facts.id.ends_with(":free") || facts.mode == ModelMode::Moderation;
             assert!(!free || declared, "{family}/{} costs nothing", facts.id);
         }
@@ -349,7 +399,7 @@ mod tests {
         let million = Usage::default().with(Meter::InputUncached, 1_000_000);
         for (family, model) in [("openai", "gpt-4o-mini"), ("openai", "GPT-4o-mini-2024-07-18"), ("openrouter", "openai/gpt-4o-mini")] {
             let facts = book.facts(family, model).unwrap();
-            let price = facts.price.as_ref().unwrap();
+            let price = &facts.prices[0];
             assert_eq!(nano(price, million), 150_000_000);
             assert_eq!(nano(price, Usage::default().with(Meter::CacheRead, 1_000_000)), 75_000_000);
             assert_eq!(nano(price, Usage::default().with(Meter::OutputText, 1_000_000)), 600_000_000);
@@ -361,7 +411,7 @@ mod tests {
 
     #[test]
     fn golden_tier() {
-        let price = PriceBook::embedded().facts("openai", "gpt-5.4").unwrap().price.clone().unwrap();
+        let price = PriceBook::embedded().facts("openai", "gpt-5.4").unwrap().prices[0].clone();
         let cost = |input| nano(&price, Usage::default().with(Meter::InputUncached, input));
         assert_eq!(cost(272_000), 272_000 * 2500);
         assert_eq!(cost(272_001), 272_001 * 5000);
@@ -406,22 +456,41 @@ mod tests {
             (r#""lines":[["request",-1,1]],"source":"set""#, "-1 per 1"),
             (r#""lines":[["request",1,0]],"source":"set""#, "1 per 0"),
             (r#""lines":[["request",1,1]],"source":"rumour""#, "source rumour"),
-            (r#""lines":[["request",1,1]],"source":"set","effective_at":"May""#, "effective_at May"),
+            (r#""lines":[["request",1,1]],"source":"set","effective_at":"May""#, "effective_at 'May'"),
+            (r#""lines":[["request",1,1,{"tier":"auto"}]],"source":"set""#, "tier auto"),
+            (r#""lines":[["request",1,1]],"source":"set","later":[{"effective_at":"1970-01-01","lines":[]}]"#, "not in order"),
+            (r#""source":"set","later":[{"effective_at":"2027-01-01","lines":[]}]"#, "needs one before it"),
         ];
         for (rest, reason) in broken {
             let error = book_of(&format!(r#"{{"provider":"p","id":"m",{rest}}}"#)).unwrap_err();
             assert!(error.contains("p/m") && error.contains(reason), "{error}");
         }
         let twice = r#"{"provider":"p","id":"m","source":"set"},{"provider":"p","id":"n","names":["m"],"source":"set"}"#;
+        let gold = r#"{"provider":"p","id":"m","lines":[["request",1,1,{"tier":"gold"}]],"source":"set"}"#;
+        assert!(book_of(gold).is_err());
         assert!(book_of(twice).unwrap_err().contains("p/n: one of its names is taken by m"));
     }
 
     #[test]
     fn a_dated_price_holds_from_midnight() {
         let entry = r#"{"provider":"p","id":"m","lines":[["request",1,3,7]],"source":"set","effective_at":"2026-02-28"}"#;
-        let price = book_of(entry).unwrap().facts("p", "m").unwrap().price.clone().unwrap();
+        let price = book_of(entry).unwrap().facts("p", "m").unwrap().prices[0].clone();
         assert_eq!(Timestamp(price.effective_at_ms).to_string(), "2026-02-28T00:00:00.000Z");
-        assert_eq!(price.lines, [PriceLine { meter: Meter::Request, num: 1, per: 3, above_input_tokens: Some(7) }]);
+        assert_eq!(price.lines, [PriceLine { above_input_tokens: Some(7), ..PriceLine::new(Meter::Request, 1, 3) }]);
         assert_eq!(price.source, "set 1");
+    }
+
+    #[test]
+    fn tiers_windows_factors_and_announced_prices() {
+        let entry = r#"{"provider":"p","id":"m","source":"set","lines":[["input_uncached",2,1],["input_uncached",1,1,{"tier":"flex","above":5}],
+            ["output_text",1,1,{"window":[990,30]}]],"factors":{"batch":[1,2]},"later":[{"effective_at":"2027-01-01","lines":[["input_uncached",3,1]]}]}"#;
+        let book = book_of(entry).unwrap();
+        let facts = book.facts("p", "m").unwrap();
+        let [now, later] = facts.prices.as_slice() else { panic!("{:?}", facts.prices) };
+        let flex = PriceLine { tier: Some(ServiceTier::Flex), above_input_tokens: Some(5), ..PriceLine::new(Meter::InputUncached, 1, 1) };
+        assert_eq!(now.lines[1], flex);
+        assert_eq!(now.lines[2].window, DayWindow::between("16:30", "00:30"));
+        assert_eq!(now.factors[&ServiceTier::Batch], Ratio { num: 1, den: 2 });
+        assert_eq!((later.effective_at().to_string().as_str(), later.lines.len()), ("2027-01-01T00:00:00.000Z", 1));
     }
 }

@@ -1,8 +1,8 @@
 //! Owns: an endpoint, one model at one provider, with the facts that routing and money need.
 //! Refuses to know: its current health (routing) and how it is called (the provider behind it).
 
-use super::{PinnedPrice, PriceSheet, Usage};
-use crate::base::Exact;
+use super::{PinnedPrice, PriceHistory, Rating, Usage};
+use crate::base::{Exact, Timestamp};
 use crate::domain::health::{EndpointHealth, RetryPolicy};
 use crate::domain::provider::{Family, Provider};
 use std::fmt;
@@ -38,8 +38,8 @@ pub struct Endpoint {
     pub family: &'static Family,
     /// The provider's own name of the model, as sent upstream.
     pub model: Arc<str>,
-    /// `None`: nobody knows what it costs. Never the same as free.
-    pub price: Option<Arc<PriceSheet>>,
+    /// What it costs, over time.
+    pub prices: PriceHistory,
     /// Tokens of input and output together.
     pub context_window: Option<u64>,
     /// Tokens of output in one choice.
@@ -49,9 +49,9 @@ pub struct Endpoint {
     /// The same for code.
     pub code_quality: Option<u8>,
     pub data_policy: DataPolicy,
+    /// The provider key behind it is the users' own: the provider bills them, we charge only the fee.
+    pub own_key: bool,
     pub retry: RetryPolicy,
-    /// Content-addressed copy of `price` for orders to refer to.
-    pub pinned: Option<Arc<PinnedPrice>>,
     /// Order of declaration: breaks ties.
     pub rank: u32,
     pub provider: Arc<dyn Provider>,
@@ -60,10 +60,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The price of a call that begins at `at`. `None`: nobody knows it. Never the same as free.
+    pub fn price_at(&self, at: Timestamp) -> Option<&Arc<PinnedPrice>> {
+        self.prices.at(at)
+    }
+
     /// What a million input and a million output tokens cost at base price, to compare endpoints; `None` if unpriced.
-    pub fn blended_price(&self) -> Option<Exact> {
+    pub fn blended_price(&self, at: Timestamp) -> Option<Exact> {
         let usage = Usage::default().with(super::Meter::InputUncached, 1_000_000).with(super::Meter::OutputText, 1_000_000);
-        self.price.as_ref().and_then(|sheet| sheet.amount(&usage).ok())
+        self.price_at(at).and_then(|price| price.sheet.amount(&usage, &Rating::standard(at)).ok())
     }
 }
 

@@ -2,7 +2,7 @@
 //! Refuses to know: which candidate is best (routing) and where the lists come from (app).
 
 use super::{Endpoint, Mode};
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::domain::provider::{Family, Provider};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,20 +68,20 @@ impl Catalog {
     }
 
     /// `model`, `provider/model`, an alias, each with an optional `:mode`. An exact name wins over a suffix read as mode.
-    pub fn resolve(&self, requested: &str) -> Result<Selection> {
-        if let Some(candidates) = self.lookup(requested) {
+    pub fn resolve(&self, requested: &str, now: Timestamp) -> Result<Selection> {
+        if let Some(candidates) = self.lookup(requested, now) {
             return Ok(Selection { candidates, mode: None });
         }
         let suffixed = requested.rsplit_once(':').and_then(|(name, mode)| Some((name, mode.parse::<Mode>().ok()?)));
         if let Some((name, mode)) = suffixed
-            && let Some(candidates) = self.lookup(name)
+            && let Some(candidates) = self.lookup(name, now)
         {
             return Ok(Selection { candidates, mode: Some(mode) });
         }
         Err(self.unknown(requested))
     }
 
-    fn lookup(&self, name: &str) -> Option<Vec<Arc<Endpoint>>> {
+    fn lookup(&self, name: &str, now: Timestamp) -> Option<Vec<Arc<Endpoint>>> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
         if let Some(same_model) = self.by_model.get(name) {
             return Some(same_model.clone());
@@ -89,7 +89,7 @@ impl Catalog {
         if let Some(endpoint) = self.by_id.get(name) {
             return Some(vec![Arc::clone(endpoint)]);
         }
-        if let Some(guessed) = self.guess(name) {
+        if let Some(guessed) = self.guess(name, now) {
             return Some(guessed);
         }
         let (provider_name, model) = name.split_once('/')?;
@@ -99,13 +99,16 @@ impl Catalog {
 
     /// A bare name while some lists are still unknown (the first moments of the first start): providers whose model of this
     /// name has a known price, or the only provider there is.
-    fn guess(&self, name: &str) -> Option<Vec<Arc<Endpoint>>> {
+    fn guess(&self, name: &str, now: Timestamp) -> Option<Vec<Arc<Endpoint>>> {
         if self.providers.iter().any(|entry| name.strip_prefix(&*entry.name).is_some_and(|rest| rest.starts_with('/'))) {
             return None;
         }
         let unlisted = || self.providers.iter().filter_map(|entry| Some((entry.family, entry.unlisted.as_ref()?)));
-        let priced: Vec<_> =
-            unlisted().filter(|(family, _)| !family.self_hosted).map(|(_, make)| make(name)).filter(|e| e.price.is_some()).collect();
+        let priced: Vec<_> = unlisted()
+            .filter(|(family, _)| !family.self_hosted)
+            .map(|(_, make)| make(name))
+            .filter(|e| e.price_at(now).is_some())
+            .collect();
         if !priced.is_empty() {
             return Some(priced);
         }

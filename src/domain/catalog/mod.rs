@@ -2,14 +2,20 @@
 
 mod book;
 mod endpoint;
+mod history;
 mod index;
 mod markup;
+mod meter;
 mod mode;
 mod price;
+mod tier;
 
 pub use book::{Capability, DataSet, ModelFacts, ModelMode, PriceBook};
 pub use endpoint::{DataPolicy, Endpoint};
+pub use history::PriceHistory;
 pub use index::{Catalog, MakeEndpoint, ProviderEntry, Selection};
-pub use markup::MarkupRule;
+pub use markup::{MarkupRule, Sell, sell_for};
+pub use meter::{Meter, Usage};
 pub use mode::Mode;
-pub use price::{AmountTooLarge, Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+pub use price::{AmountTooLarge, PinnedPrice, PriceLine, PriceSheet};
+pub use tier::{DayWindow, Rating, ServiceTier};

@@ -1,102 +1,14 @@
 //! Owns: what one unit of each meter costs, exactly, and how usage times price becomes an amount.
-//! Refuses to know: rounding (base), who pays (ledger), where prices come from (the book, settings).
+//! Refuses to know: rounding (base), who pays (ledger), what is charged beyond the cost (markup), where prices come from
+//! (the book, settings).
 
-use crate::base::{Exact, Timestamp};
+use super::{DayWindow, Meter, Rating, ServiceTier, Usage};
+use crate::base::{Exact, Ratio, Timestamp};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
-
-/// What is counted. Meters are a disjoint partition of a call's usage: no token is in two of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(usize)]
-pub enum Meter {
-    InputUncached,
-    CacheRead,
-    CacheWrite,
-    OutputText,
-    OutputReasoning,
-    AudioIn,
-    AudioOut,
-    ImageIn,
-    Request,
-}
-
-impl Meter {
-    pub const COUNT: usize = 9;
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::InputUncached,
-        Self::CacheRead,
-        Self::CacheWrite,
-        Self::OutputText,
-        Self::OutputReasoning,
-        Self::AudioIn,
-        Self::AudioOut,
-        Self::ImageIn,
-        Self::Request,
-    ];
-
-    /// Where a provider names no price of its own for this meter, it bills the meter as this one.
-    pub const fn billed_as(self) -> Option<Self> {
-        match self {
-            Self::CacheRead | Self::CacheWrite | Self::AudioIn | Self::ImageIn => Some(Self::InputUncached),
-            Self::OutputReasoning | Self::AudioOut => Some(Self::OutputText),
-            Self::InputUncached | Self::OutputText | Self::Request => None,
-        }
-    }
-
-    pub const fn is_input(self) -> bool {
-        match self {
-            Self::InputUncached | Self::CacheRead | Self::CacheWrite | Self::AudioIn | Self::ImageIn => true,
-            Self::OutputText | Self::OutputReasoning | Self::AudioOut | Self::Request => false,
-        }
-    }
-}
-
-/// Counts per meter of one call, disjoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage([u64; Meter::COUNT]);
-
-impl Usage {
-    pub const fn get(&self, meter: Meter) -> u64 {
-        self.0[meter as usize]
-    }
-
-    pub const fn set(&mut self, meter: Meter, count: u64) {
-        self.0[meter as usize] = count;
-    }
-
-    #[must_use]
-    pub const fn with(mut self, meter: Meter, count: u64) -> Self {
-        self.set(meter, count);
-        self
-    }
-
-    /// All input tokens, cached or not.
-    pub fn input_tokens(&self) -> u64 {
-        Meter::ALL.iter().filter(|m| m.is_input()).fold(0, |sum, m| sum.saturating_add(self.get(*m)))
-    }
-
-    /// All output tokens, visible or not.
-    pub fn output_tokens(&self) -> u64 {
-        [Meter::OutputText, Meter::OutputReasoning, Meter::AudioOut].iter().fold(0, |sum, m| sum.saturating_add(self.get(*m)))
-    }
-}
-
-impl Serialize for Usage {
-    /// A map of the meters that are not zero.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(Meter::ALL.iter().filter(|m| self.get(**m) > 0).map(|m| (m, self.get(*m))))
-    }
-}
-
-impl<'de> Deserialize<'de> for Usage {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let counts = std::collections::BTreeMap::<Meter, u64>::deserialize(deserializer)?;
-        Ok(counts.into_iter().fold(Self::default(), |usage, (meter, count)| usage.with(meter, count)))
-    }
-}
 
 /// One line of a price sheet: `num` pico-units (10^-12) of the currency buy `per` units of the meter. $0.0375 per
 /// million tokens is 37 500 000 000 per 1 000 000; `per` exists because $0.04 an hour is no finite decimal per second.
@@ -105,18 +17,42 @@ pub struct PriceLine {
     pub meter: Meter,
     pub num: i64,
     pub per: u32,
-    /// Tier: holds for the whole call when its input tokens exceed this; the highest threshold exceeded wins.
+    /// Holds for the whole call when its input tokens exceed this; the highest threshold exceeded wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above_input_tokens: Option<u64>,
+    /// Only in this tier. `None`: in every tier that has no line of its own for the meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<ServiceTier>,
+    /// Only at this time of day, where it goes before a line without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<DayWindow>,
 }
 
-/// The prices of one model at one provider from one day on. Immutable once used.
+impl PriceLine {
+    /// In every tier, at every time, for calls of every size.
+    pub const fn new(meter: Meter, num: i64, per: u32) -> Self {
+        Self { meter, num, per, above_input_tokens: None, tier: None, window: None }
+    }
+
+    fn fits(&self, meter: Meter, tier: Option<ServiceTier>, input_tokens: u64, at: Timestamp) -> bool {
+        self.meter == meter
+            && self.tier == tier
+            && self.above_input_tokens.is_none_or(|above| input_tokens > above)
+            && self.window.is_none_or(|window| window.contains(at))
+    }
+}
+
+/// The prices of one model at one provider from one day on. Immutable once used. What a sheet does not have is left out
+/// of its JSON, so that the hash of a sheet stays as it was when sheets learn to say more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceSheet {
     pub lines: Vec<PriceLine>,
     /// Where the figures come from: a data set with its version, `settings`, or `self-hosted`.
     pub source: String,
     pub effective_at_ms: i64,
+    /// Tiers that cost this much of the ordinary price of a meter wherever they have no line of their own for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<ServiceTier, Ratio>,
 }
 
 /// An amount that no 128-bit rational holds.
@@ -129,8 +65,18 @@ impl fmt::Display for AmountTooLarge {
     }
 }
 
+/// The ordinary price.
+const WHOLE: Ratio = Ratio { num: 1, den: 1 };
+
+/// What `count` units on a line come to, times `factor`: pico-units, and of how many units.
+fn pico(line: &PriceLine, factor: Ratio, count: u64) -> Result<(i128, u64), AmountTooLarge> {
+    let num = i128::from(line.num) * i128::from(factor.num);
+    let pico = i128::from(count).checked_mul(num).ok_or(AmountTooLarge)?;
+    Ok((pico, u64::from(line.per) * u64::from(factor.den)))
+}
+
 /// `sum` plus `pico / per` pico-units.
-fn add_pico(sum: Exact, pico: i128, per: u32) -> Result<Exact, AmountTooLarge> {
+fn add_pico(sum: Exact, pico: i128, per: u64) -> Result<Exact, AmountTooLarge> {
     if pico == 0 {
         return Ok(sum);
     }
@@ -139,60 +85,108 @@ fn add_pico(sum: Exact, pico: i128, per: u32) -> Result<Exact, AmountTooLarge> {
 }
 
 impl PriceSheet {
+    pub const fn new(lines: Vec<PriceLine>, source: String, effective_at_ms: i64) -> Self {
+        Self { lines, source, effective_at_ms, factors: BTreeMap::new() }
+    }
+
     /// A sheet on which everything costs nothing, by declaration of the operator (self-hosted models).
     pub fn free(source: &str) -> Self {
-        let line = |meter| PriceLine { meter, num: 0, per: 1_000_000, above_input_tokens: None };
-        Self { lines: vec![line(Meter::InputUncached), line(Meter::OutputText)], source: source.into(), effective_at_ms: 0 }
+        let line = |meter| PriceLine::new(meter, 0, 1_000_000);
+        Self::new(vec![line(Meter::InputUncached), line(Meter::OutputText)], source.to_owned(), 0)
     }
 
     pub fn effective_at(&self) -> Timestamp {
         Timestamp(self.effective_at_ms)
     }
 
-    /// The line that prices `meter` in a call with `input_tokens`, following `Meter::billed_as`.
-    pub fn line(&self, meter: Meter, input_tokens: u64) -> Option<&PriceLine> {
-        let fits = |line: &&PriceLine| line.meter == meter && line.above_input_tokens.is_none_or(|above| input_tokens > above);
-        let own = self.lines.iter().filter(fits).max_by_key(|line| line.above_input_tokens.map_or(0, |above| above.saturating_add(1)));
-        own.or_else(|| meter.billed_as().and_then(|other| self.line(other, input_tokens)))
+    /// The line that prices `meter` in a call with `input_tokens`, and its factor: the tier's own line; else the ordinary
+    /// one times the tier's factor; else that of the meter it is billed as.
+    fn line(&self, meter: Meter, input_tokens: u64, rating: &Rating) -> Option<(&PriceLine, Ratio)> {
+        let rank = |line: &&PriceLine| (line.above_input_tokens.map_or(0, |above| above.saturating_add(1)), line.window.is_some());
+        let of = |tier| self.lines.iter().filter(|line| line.fits(meter, tier, input_tokens, rating.at)).max_by_key(rank);
+        if let Some(own) = of(Some(rating.tier)) {
+            return Some((own, WHOLE));
+        }
+        let ordinary = of(None).map(|line| (line, self.factor(rating.tier, meter)));
+        ordinary.or_else(|| meter.billed_as().and_then(|other| self.line(other, input_tokens, rating)))
+    }
+
+    /// Tiers are classes of computing: what is not tokens has one price in all of them.
+    fn factor(&self, tier: ServiceTier, meter: Meter) -> Ratio {
+        let factor = self.factors.get(&tier).filter(|_| meter.is_input() || meter.is_output());
+        factor.copied().unwrap_or(WHOLE)
     }
 
     /// Exact amount of a call, in nano-units: the sum over the meters of count x num / per. A meter that has neither a
     /// line nor one it is billed as costs nothing here (`Request` on most sheets).
-    pub fn amount(&self, usage: &Usage) -> Result<Exact, AmountTooLarge> {
+    pub fn amount(&self, usage: &Usage, rating: &Rating) -> Result<Exact, AmountTooLarge> {
         let input_tokens = usage.input_tokens();
         // Lines with the same `per`, on most sheets all of them, are added as whole pico-units and reduced once.
-        let (mut sum, mut pico, mut per) = (Exact::ZERO, 0_i128, 1_u32);
+        let (mut sum, mut whole, mut per) = (Exact::ZERO, 0_i128, 1_u64);
         for meter in Meter::ALL.into_iter().filter(|meter| usage.get(*meter) > 0) {
-            let Some(line) = self.line(meter, input_tokens) else { continue };
-            if line.per != per {
-                sum = add_pico(sum, pico, per)?;
-                (pico, per) = (0, line.per);
+            let Some((line, factor)) = self.line(meter, input_tokens, rating) else { continue };
+            let (part, part_per) = pico(line, factor, usage.get(meter))?;
+            if part_per != per {
+                sum = add_pico(sum, whole, per)?;
+                (whole, per) = (0, part_per);
             }
-            let part = i128::from(usage.get(meter)).checked_mul(line.num.into()).ok_or(AmountTooLarge)?;
-            pico = pico.checked_add(part).ok_or(AmountTooLarge)?;
+            whole = whole.checked_add(part).ok_or(AmountTooLarge)?;
         }
-        add_pico(sum, pico, per)
+        add_pico(sum, whole, per)
     }
 
-    /// Upper bound of a call's cost: all input at the dearest input meter, all output at the dearest output meter, each
-    /// at the dearest tier it may reach.
-    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Result<Exact, AmountTooLarge> {
-        let dearest = |wanted: fn(Meter) -> bool, count: u64| -> Result<Exact, AmountTooLarge> {
-            let mut worst = Exact::ZERO;
-            for line in self.lines.iter().filter(|l| wanted(l.meter) && l.above_input_tokens.is_none_or(|a| input_tokens > a)) {
-                let pico = i128::from(count).checked_mul(line.num.into()).ok_or(AmountTooLarge)?;
-                let amount = Exact::new(pico, i128::from(line.per) * 1000).ok_or(AmountTooLarge)?;
-                if amount > worst {
-                    worst = amount;
-                }
-            }
-            Ok(worst)
-        };
-        let input = dearest(Meter::is_input, input_tokens)?;
-        let output = dearest(|m| !m.is_input() && m != Meter::Request, output_tokens)?;
-        let request = dearest(|m| m == Meter::Request, 1)?;
-        input.checked_add(output).and_then(|sum| sum.checked_add(request)).ok_or(AmountTooLarge)
+    /// Upper bound of the amount of a call with at most so many tokens: see `bound`.
+    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, rating: &Rating) -> Result<Exact, AmountTooLarge> {
+        let most = Usage::default().with(Meter::InputUncached, input_tokens).with(Meter::OutputText, output_tokens);
+        self.bound(&most.with(Meter::Request, 1), rating)
     }
+
+    /// Upper bound of the amount of a call that uses at most `most`: all its input at the dearest input meter, all its
+    /// output at the dearest output meter, other units at their own price; each at the dearest threshold it may reach, in
+    /// the dearest tier that may serve it, at the dearest time of day, because nobody knows when the provider looks at
+    /// its clock.
+    pub fn bound(&self, most: &Usage, rating: &Rating) -> Result<Exact, AmountTooLarge> {
+        let input_tokens = most.input_tokens();
+        let mut worst = Exact::ZERO;
+        for tier in ServiceTier::PRICED.into_iter().filter(|tier| rating.tier.may_become(*tier)) {
+            let dearest = |wanted: &dyn Fn(Meter) -> bool, count| self.dearest(wanted, count, input_tokens, tier);
+            let mut sum = dearest(&Meter::is_input, input_tokens)?;
+            sum = sum.checked_add(dearest(&Meter::is_output, most.output_tokens())?).ok_or(AmountTooLarge)?;
+            for unit in Meter::ALL.into_iter().filter(|meter| !meter.is_input() && !meter.is_output() && most.get(*meter) > 0) {
+                sum = sum.checked_add(dearest(&|meter| meter == unit, most.get(unit))?).ok_or(AmountTooLarge)?;
+            }
+            worst = dearer(worst, sum)?;
+        }
+        Ok(worst)
+    }
+
+    /// The most that `count` units of the wanted meters may cost in `tier`.
+    fn dearest(&self, wanted: &dyn Fn(Meter) -> bool, count: u64, input_tokens: u64, tier: ServiceTier) -> Result<Exact, AmountTooLarge> {
+        let mut worst = Exact::ZERO;
+        let reached = |line: &&PriceLine| wanted(line.meter) && line.above_input_tokens.is_none_or(|above| input_tokens > above);
+        for line in self.lines.iter().filter(reached) {
+            let factor = match line.tier {
+                Some(other) if other == tier => WHOLE,
+                Some(_) => continue,
+                None if self.replaced(line.meter, tier) => continue,
+                None => self.factor(tier, line.meter),
+            };
+            let (whole, per) = pico(line, factor, count)?;
+            worst = dearer(worst, add_pico(Exact::ZERO, whole, per)?)?;
+        }
+        Ok(worst)
+    }
+
+    /// Has the tier a line of its own for the meter that holds always?
+    fn replaced(&self, meter: Meter, tier: ServiceTier) -> bool {
+        let always = |line: &PriceLine| line.above_input_tokens.is_none() && line.window.is_none();
+        self.lines.iter().any(|line| line.meter == meter && line.tier == Some(tier) && always(line))
+    }
+}
+
+/// The larger of two amounts. What cannot be compared is too large to be held.
+fn dearer(a: Exact, b: Exact) -> Result<Exact, AmountTooLarge> {
+    a.partial_cmp(&b).map(|order| if order.is_lt() { b } else { a }).ok_or(AmountTooLarge)
 }
 
 /// A price sheet with its content hash: what an order refers to for ever.
@@ -201,6 +195,7 @@ pub struct PinnedPrice {
     pub hash: [u8; 32],
     /// The sheet as canonical JSON: what the hash is of.
     pub json: Box<str>,
+    pub sheet: PriceSheet,
 }
 
 impl PinnedPrice {
@@ -209,7 +204,14 @@ impl PinnedPrice {
         let json = serde_json::to_string(sheet).unwrap_or_default();
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, json.as_bytes()).as_ref());
-        Arc::new(Self { hash, json: json.into() })
+        Arc::new(Self { hash, json: json.into(), sheet: sheet.clone() })
+    }
+
+    pub fn hash_hex(&self) -> String {
+        self.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -219,25 +221,39 @@ mod tests {
     use crate::base::{Money, Rounding};
     use proptest::prelude::*;
 
-    fn line(meter: Meter, num: i64, per: u32, above_input_tokens: Option<u64>) -> PriceLine {
-        PriceLine { meter, num, per, above_input_tokens }
-    }
+    const NOON: Timestamp = Timestamp(43_200_000);
 
     fn sheet(lines: Vec<PriceLine>) -> PriceSheet {
-        PriceSheet { lines, source: "test".into(), effective_at_ms: 0 }
+        PriceSheet::new(lines, "test".into(), 0)
     }
 
     /// gpt-4o-mini: $0.15 in, $0.075 cached, $0.60 out per million.
     fn mini() -> PriceSheet {
         sheet(vec![
-            line(Meter::InputUncached, 150_000_000_000, 1_000_000, None),
-            line(Meter::CacheRead, 75_000_000_000, 1_000_000, None),
-            line(Meter::OutputText, 600_000_000_000, 1_000_000, None),
+            PriceLine::new(Meter::InputUncached, 150_000_000_000, 1_000_000),
+            PriceLine::new(Meter::CacheRead, 75_000_000_000, 1_000_000),
+            PriceLine::new(Meter::OutputText, 600_000_000_000, 1_000_000),
         ])
     }
 
+    /// The same with a flex price, a batch factor, a long-context price and a night price.
+    fn rich() -> PriceSheet {
+        let mut rich = mini();
+        let dear = PriceLine { above_input_tokens: Some(1000), ..PriceLine::new(Meter::InputUncached, 300_000_000_000, 1_000_000) };
+        let night =
+            PriceLine { window: DayWindow::between("16:30", "00:30"), ..PriceLine::new(Meter::OutputText, 300_000_000_000, 1_000_000) };
+        let flex = PriceLine { tier: Some(ServiceTier::Flex), ..PriceLine::new(Meter::InputUncached, 75_000_000_000, 1_000_000) };
+        rich.lines.extend([dear, night, flex, PriceLine::new(Meter::Searches, 10_000_000_000_000, 1000)]);
+        rich.factors = BTreeMap::from([(ServiceTier::Batch, Ratio { num: 1, den: 2 }), (ServiceTier::Priority, Ratio { num: 2, den: 1 })]);
+        rich
+    }
+
+    fn rated(sheet: &PriceSheet, usage: Usage, tier: ServiceTier, at: Timestamp) -> i64 {
+        sheet.amount(&usage, &Rating { tier, at }).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+    }
+
     fn nano(sheet: &PriceSheet, usage: Usage) -> i64 {
-        sheet.amount(&usage).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+        rated(sheet, usage, ServiceTier::Standard, NOON)
     }
 
     #[test]
@@ -246,32 +262,87 @@ mod tests {
         assert_eq!(nano(&mini(), usage), 60 * 150 + 40 * 75 + 20 * 600);
     }
 
+    /// Ledger law, case 16: each unit is rounded once.
     #[test]
-    fn one_embedding_token_rounds_once() {
-        let embed = sheet(vec![line(Meter::InputUncached, 37_500_000_000, 1_000_000, None)]);
-        assert_eq!(nano(&embed, Usage::default().with(Meter::InputUncached, 1)), 38);
+    fn audio_embeddings_and_images() {
+        let of = |meter, num, per, count| nano(&sheet(vec![PriceLine::new(meter, num, per)]), Usage::default().with(meter, count));
+        assert_eq!(of(Meter::Seconds, 40_000_000_000, 3600, 37), 411_111, "37 s at $0.04 an hour");
+        assert_eq!(of(Meter::InputUncached, 37_500_000_000, 1_000_000, 1), 38, "1 token at $0.0375 a million");
+        assert_eq!(of(Meter::ImageOut, 40_000_000_000, 1, 3), 120_000_000, "3 images at $0.04");
+        assert_eq!(of(Meter::Characters, 15_000_000_000_000, 1_000_000, 11), 165_000, "11 characters at $15 a million");
+        assert_eq!(of(Meter::Searches, 10_000_000_000_000, 1000, 2), 20_000_000, "2 searches at $10 a thousand");
     }
 
     #[test]
-    fn reasoning_without_its_own_line_is_billed_as_text() {
+    fn a_meter_without_its_own_line_is_billed_as_another() {
         assert_eq!(nano(&mini(), Usage::default().with(Meter::OutputReasoning, 10)), 6000);
+        let mut writes = mini();
+        writes.lines.push(PriceLine::new(Meter::CacheWrite, 187_500_000_000, 1_000_000));
+        let hour = Usage::default().with(Meter::CacheWrite1h, 10);
+        assert_eq!(nano(&writes, hour), 1875);
+        writes.lines.push(PriceLine::new(Meter::CacheWrite1h, 300_000_000_000, 1_000_000));
+        assert_eq!(nano(&writes, hour), 3000);
+        assert_eq!(nano(&writes, Usage::default().with(Meter::CacheWrite, 10)), 1875);
     }
 
     #[test]
-    fn tier_holds_for_the_whole_call() {
-        let tiered = sheet(vec![line(Meter::InputUncached, 1_000_000, 1, None), line(Meter::InputUncached, 2_000_000, 1, Some(100))]);
-        assert_eq!(nano(&tiered, Usage::default().with(Meter::InputUncached, 100)), 100 * 1000);
-        assert_eq!(nano(&tiered, Usage::default().with(Meter::InputUncached, 101)), 101 * 2000);
+    fn a_threshold_holds_for_the_whole_call() {
+        let input = |count| nano(&rich(), Usage::default().with(Meter::InputUncached, count));
+        assert_eq!((input(1000), input(1001)), (150_000, 300_300));
+    }
+
+    #[test]
+    fn a_tier_has_its_line_or_its_factor() {
+        let usage = Usage::default().with(Meter::InputUncached, 100).with(Meter::OutputText, 10);
+        assert_eq!(rated(&rich(), usage, ServiceTier::Flex, NOON), 100 * 75 + 10 * 600, "flex has no output line and no factor");
+        assert_eq!(rated(&rich(), usage, ServiceTier::Batch, NOON), 100 * 75 + 10 * 300);
+        assert_eq!(rated(&rich(), usage, ServiceTier::Priority, NOON), (100 * 150 + 10 * 600) * 2);
+        assert_eq!(rated(&rich(), usage, ServiceTier::Auto, NOON), 100 * 150 + 10 * 600);
+        let search = Usage::default().with(Meter::Searches, 1);
+        assert_eq!(rated(&rich(), search, ServiceTier::Batch, NOON), 10_000_000, "a search is not cheaper in a batch");
+    }
+
+    #[test]
+    fn a_window_has_its_own_price() {
+        let usage = Usage::default().with(Meter::OutputText, 10);
+        let at = |minute: i64| rated(&rich(), usage, ServiceTier::Standard, Timestamp(minute * 60_000));
+        assert_eq!((at(989), at(990), at(1439), at(1440 + 29), at(1440 + 30)), (6000, 3000, 3000, 3000, 6000));
+    }
+
+    #[test]
+    fn the_bound_takes_the_dearest_tier_and_time_that_may_come() {
+        let bound = |tier| rich().upper_bound(100, 10, &Rating { tier, at: NOON }).unwrap().round(Rounding::Up).unwrap().as_nano();
+        assert_eq!(bound(ServiceTier::Standard), 100 * 150 + 10 * 600);
+        assert_eq!(bound(ServiceTier::Batch), 100 * 75 + 10 * 300);
+        assert_eq!(bound(ServiceTier::Flex), 100 * 150 + 10 * 600, "a provider may serve it as standard");
+        assert_eq!(bound(ServiceTier::Auto), (100 * 150 + 10 * 600) * 2);
+    }
+
+    #[test]
+    fn a_sheet_without_the_new_members_keeps_its_hash() {
+        let json = r#"{"lines":[{"meter":"input_uncached","num":1,"per":2},{"meter":"output_text","num":3,"per":4,"above_input_tokens":5}],"source":"s","effective_at_ms":7}"#;
+        let sheet: PriceSheet = serde_json::from_str(json).unwrap();
+        assert_eq!(&*PinnedPrice::of(&sheet).json, json);
+        let rich_json = serde_json::to_string(&rich()).unwrap();
+        assert_eq!(serde_json::from_str::<PriceSheet>(&rich_json).unwrap(), rich());
     }
 
     proptest! {
         #[test]
-        fn never_above_the_bound_and_never_panics(counts in proptest::array::uniform8(0..u64::MAX), cap in any::<bool>()) {
+        fn never_above_the_bound_and_never_panics(
+            counts in proptest::array::uniform14(0..u64::MAX), cap in any::<bool>(), asked in 0..5_usize, served in 0..4_usize, at in any::<i64>(),
+        ) {
             let limit = if cap { 10_000_000 } else { u64::MAX / 8 };
             let mut usage = Usage::default();
             for (meter, count) in Meter::ALL.iter().zip(counts) { usage.set(*meter, count % limit); }
-            if let (Ok(amount), Ok(bound)) = (mini().amount(&usage), mini().upper_bound(usage.input_tokens(), usage.output_tokens())) {
-                prop_assert!(amount <= bound);
+            let asked = [ServiceTier::Auto, ServiceTier::Standard, ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Batch][asked];
+            let (served, at) = (ServiceTier::PRICED[served], Timestamp(at));
+            prop_assume!(asked.may_become(served));
+            let amount = rich().amount(&usage, &Rating { tier: served, at });
+            let bound = rich().bound(&usage, &Rating { tier: asked, at: NOON });
+            prop_assert!(!cap || (amount.is_ok() && bound.is_ok()));
+            if let (Ok(amount), Ok(bound)) = (amount, bound) {
+                prop_assert!(dearer(amount, bound).is_ok_and(|dearer| dearer == bound) || !cap);
                 prop_assert!(amount.round(Rounding::HalfEven) <= bound.round(Rounding::Up) || bound.round(Rounding::Up).is_none());
             }
         }
@@ -280,21 +351,14 @@ mod tests {
         fn more_usage_never_costs_less(a in 0..1_000_000_u64, more in 0..1_000_000_u64) {
             let one = Usage::default().with(Meter::OutputText, a);
             let two = Usage::default().with(Meter::OutputText, a + more);
-            prop_assert!(mini().amount(&one).unwrap() <= mini().amount(&two).unwrap());
-        }
-
-        #[test]
-        fn usage_round_trips_as_json(counts in proptest::array::uniform8(any::<u64>())) {
-            let mut usage = Usage::default();
-            for (meter, count) in Meter::ALL.iter().zip(counts) { usage.set(*meter, count); }
-            let text = serde_json::to_string(&usage).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Usage>(&text).unwrap(), usage);
+            let amount = |usage| mini().amount(usage, &Rating::standard(NOON)).unwrap();
+            prop_assert!(amount(&one) <= amount(&two));
         }
     }
 
     #[test]
     fn free_is_zero_by_declaration() {
-        let bound = PriceSheet::free("self-hosted").upper_bound(1000, 1000).unwrap();
+        let bound = PriceSheet::free("self-hosted").upper_bound(1000, 1000, &Rating::standard(NOON)).unwrap();
         assert_eq!(bound.round(Rounding::Up), Some(Money::ZERO));
     }
 }

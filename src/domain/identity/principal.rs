@@ -1,7 +1,7 @@
 //! Owns: the caller of one request, as the pipeline carries it.
 
 use super::{ModelPattern, Scope, Scopes, UserPath, VirtualKey};
-use crate::base::{Error, ErrorKind, KeyId, Result};
+use crate::base::{Error, ErrorKind, KeyId, Ratio, Result};
 use crate::domain::catalog::Mode;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Principal {
     /// The wallet that pays.
     pub wallet: Arc<str>,
     pub mode: Option<Mode>,
+    /// Who earns a share on this caller's calls: name, and share of the cost on top.
+    pub builder: Option<(Arc<str>, Ratio)>,
 }
 
 impl Principal {
@@ -33,6 +35,7 @@ impl Principal {
             user_path: UserPath::root(),
             wallet: Self::DEFAULT_WALLET.into(),
             mode: None,
+            builder: None,
         })
     }
 
@@ -45,6 +48,7 @@ impl Principal {
             user_path: key.user_path.clone(),
             wallet: key.wallet.as_str().into(),
             mode: key.mode,
+            builder: None,
         })
     }
 

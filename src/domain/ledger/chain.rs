@@ -19,6 +19,14 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+/// The bytes that hexadecimal text stands for; `None` if it is something else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
+    rest.is_empty().then_some(bytes)
+}
+
 /// Root over the leaves in order; an odd node is carried up unchanged. `None` without leaves.
 pub(super) fn merkle_root(leaves: &[Hash]) -> Option<Hash> {
     let mut level = leaves.to_vec();
@@ -37,6 +45,18 @@ pub(super) fn merkle_root(leaves: &[Hash]) -> Option<Hash> {
             .collect();
     }
     level.first().copied()
+}
+
+/// The hashes that lead from the leaf at `index` to the root, lowest first; a level at which it has no neighbour adds none.
+pub fn merkle_path(leaves: &[Hash], mut index: usize) -> Vec<Hash> {
+    let mut path = Vec::new();
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        path.extend(level.get(index ^ 1));
+        level = level.chunks(2).filter_map(merkle_root).collect();
+        index /= 2;
+    }
+    path
 }
 
 /// One commit of the ledger.
@@ -88,7 +108,28 @@ mod tests {
         assert_ne!(root(&[leaf(1), leaf(2)]), root(&[leaf(1), leaf(2), leaf(2)]));
     }
 
+    /// As a verifier walks it: the position and the number of leaves tell at which side a neighbour stands.
+    fn walk(leaf: Hash, path: &[Hash], mut index: usize, mut count: usize) -> Hash {
+        let (mut hash, mut path) = (leaf, path.iter());
+        while count > 1 {
+            if index % 2 == 1 {
+                hash = merkle_root(&[*path.next().unwrap(), hash]).unwrap();
+            } else if index + 1 < count {
+                hash = merkle_root(&[hash, *path.next().unwrap()]).unwrap();
+            }
+            (index, count) = (index / 2, count.div_ceil(2));
+        }
+        hash
+    }
+
     proptest! {
+        #[test]
+        fn every_path_leads_to_the_root(count in 1..70_usize, at in 0..70_usize) {
+            let leaves: Vec<Hash> = (0..count).map(|n| sha256(&n.to_be_bytes())).collect();
+            let path = merkle_path(&leaves, at % count);
+            prop_assert_eq!(Some(walk(leaves[at % count], &path, at % count, count)), merkle_root(&leaves));
+        }
+
         #[test]
         fn any_changed_leaf_changes_the_root(count in 1..40_usize, at in 0..40_usize) {
             let mut leaves: Vec<Hash> = (0..count).map(|n| sha256(&n.to_be_bytes())).collect();

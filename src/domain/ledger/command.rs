@@ -3,7 +3,9 @@
 
 use super::operation::Operation;
 use super::order::{OrderState, UsageSource};
-use super::settle::{Amounts, Rated};
+use super::rated::Rated;
+use super::settle::Amounts;
+use super::terms::Outcome;
 use crate::base::{Error, ErrorKind, KeyId, Money, OrderId, Timestamp};
 use crate::domain::catalog::Usage;
 use crate::domain::identity::UserPath;
@@ -119,6 +121,8 @@ pub struct Settle {
     pub usage_source: UsageSource,
     /// `None` when the price is unknown although something was used.
     pub amounts: Option<Amounts>,
+    /// `None`: served to its end, or nothing was used.
+    pub outcome: Option<Outcome>,
     /// The part of the cost that the settlement policy leaves with the platform.
     pub loss: Money,
     /// The cost waits in suspense for the provider's own figures.

@@ -5,7 +5,8 @@ use super::chain::{Hash, sha256};
 use super::command::{Attempt, Loss};
 use super::order::{Counted, UsageSource};
 use super::posting::Posting;
-use super::settle::RatedTerms;
+use super::rated::RatedTerms;
+use super::terms::Outcome;
 use crate::base::{OpId, OrderId, Timestamp};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
@@ -226,6 +227,9 @@ pub struct SettlePayload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_request_id: Option<Arc<str>>,
     pub finish: String,
+    /// How the settlement policy saw the end, where it was not an ordinary one: charge and usage then differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// Corrections only: who made it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Arc<str>>,

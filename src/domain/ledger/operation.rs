@@ -5,7 +5,8 @@ use super::chain::{Hash, sha256};
 use super::command::Loss;
 use super::event::EventKind;
 use super::order::UsageSource;
-use super::settle::{Amounts, Rated};
+use super::rated::Rated;
+use super::settle::Amounts;
 use super::state::WalletKind;
 use super::terms::Terms;
 use crate::base::{OpId, OrderId};
@@ -100,6 +101,7 @@ pub struct TrueUp {
     pub order: OrderId,
     /// Who served, and so is owed more or less.
     pub provider: Arc<str>,
+    pub endpoint: Option<Arc<str>>,
     pub rated: Option<Rated>,
     pub usage: Usage,
     pub usage_source: UsageSource,

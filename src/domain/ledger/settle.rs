@@ -1,10 +1,8 @@
-//! Owns: from usage and price to whole amounts. The only place where money is rounded (ledger law 1.2).
-//! Refuses to know: accounts, orders, stores.
+//! Owns: from usage, prices and markup to whole amounts. The only place where money is rounded (ledger law 1.2).
+//! Refuses to know: accounts, orders, stores, and which price or markup holds (catalog).
 
 use crate::base::{Error, ErrorKind, Exact, Money, Ratio, Result, Rounding};
-use crate::domain::catalog::{AmountTooLarge, PinnedPrice, PriceSheet, Usage};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use crate::domain::catalog::{AmountTooLarge, PriceSheet, Rating, Sell, Usage};
 
 /// What an order costs and what is charged for it. `charge = pass_through + fee`; `fee` is a difference, never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,36 +13,8 @@ pub struct Amounts {
     pub charge: Money,
     pub pass_through: Money,
     pub fee: Money,
-    /// The part of the fee that belongs to the key's builder.
+    /// The part of the fee that belongs to the builder whose key was used.
     pub builder: Money,
-}
-
-/// How an order was rated: what it refers to for ever.
-#[derive(Clone, Debug)]
-pub struct Rated {
-    pub price: Arc<PinnedPrice>,
-    pub fee: Ratio,
-    /// The caller's own provider key was used: the cost is theirs, only the fee is charged.
-    pub own_key: bool,
-}
-
-/// The same as the journal keeps it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RatedTerms {
-    /// Share on top of the cost, `num/den`.
-    pub markup: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub own_key: bool,
-}
-
-impl Rated {
-    pub(super) fn sheets(&self) -> impl Iterator<Item = &Arc<PinnedPrice>> {
-        std::iter::once(&self.price)
-    }
-
-    pub(super) fn terms(&self) -> RatedTerms {
-        RatedTerms { markup: format!("{}/{}", self.fee.num, self.fee.den), own_key: self.own_key }
-    }
 }
 
 impl Amounts {
@@ -63,85 +33,89 @@ impl Amounts {
     pub fn without_charge(self) -> Self {
         Self { cost_exact: self.cost_exact, cost: self.cost, ..Self::ZERO }
     }
+
+    /// Rounds, once. A charge that is more than nothing is at least one nano-unit.
+    fn of(cost_exact: Exact, charge_exact: Exact, builder_exact: Exact) -> Result<Self> {
+        let round = |exact: Exact| exact.round(Rounding::HalfEven).ok_or_else(|| too_large(AmountTooLarge));
+        let (cost, mut charge) = (round(cost_exact)?, round(charge_exact)?);
+        if charge.is_zero() && !charge_exact.is_zero() {
+            charge = Money::nano(1);
+        }
+        let pass_through = cost.min(charge);
+        let fee = Money::nano(charge.as_nano() - pass_through.as_nano());
+        Ok(Self { cost_exact, charge_exact, cost, charge, pass_through, fee, builder: round(builder_exact)?.min(fee) })
+    }
 }
 
 fn too_large<E>(_: E) -> Error {
     Error::new(ErrorKind::InvalidRequest, "the amount of this call is beyond what the ledger can hold; lower max_tokens")
 }
 
-/// Cost at the provider and charge to the user for real usage. Half-even, once; a charge that is more than nothing is at
-/// least one nano-unit.
-pub fn settle_amounts(usage: &Usage, sheet: &PriceSheet, fee: Ratio) -> Result<Amounts> {
-    let cost_exact = sheet.amount(usage).map_err(too_large)?;
-    let charge_exact = cost_exact.with_share(fee).ok_or_else(|| too_large(AmountTooLarge))?;
-    let round = |exact: Exact| exact.round(Rounding::HalfEven).ok_or_else(|| too_large(AmountTooLarge));
-    let cost = round(cost_exact)?;
-    let mut charge = round(charge_exact)?;
-    if charge.is_zero() && !charge_exact.is_zero() {
-        charge = Money::nano(1);
-    }
-    let pass_through = cost.min(charge);
-    let fee = Money::nano(charge.as_nano() - pass_through.as_nano());
-    Ok(Amounts { cost_exact, charge_exact, cost, charge, pass_through, fee, builder: Money::ZERO })
+fn fits(exact: Option<Exact>) -> Result<Exact> {
+    exact.ok_or_else(|| too_large(AmountTooLarge))
 }
 
-/// The most a call may be charged on this sheet: rounded up.
-pub fn hold_for(sheet: &PriceSheet, input_tokens: u64, output_tokens: u64, fee: Ratio) -> Result<Money> {
-    let bound = sheet.upper_bound(input_tokens, output_tokens).map_err(too_large)?;
-    bound.with_share(fee).and_then(|exact| exact.round(Rounding::Up)).ok_or_else(|| too_large(AmountTooLarge))
+/// Cost at the provider and charge to the user for real usage. `builder`: the share of the cost that the key's builder
+/// gets on top.
+pub fn settle_amounts(usage: &Usage, cost: &PriceSheet, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<Amounts> {
+    let cost_exact = cost.amount(usage, rating).map_err(too_large)?;
+    let price_exact = match sell {
+        Sell::Markup(share) => fits(cost_exact.with_share(*share))?,
+        Sell::Sheet(pinned) => pinned.sheet.amount(usage, rating).map_err(too_large)?,
+    };
+    let builder_exact = fits(cost_exact.share(builder))?;
+    Amounts::of(cost_exact, fits(price_exact.checked_add(builder_exact))?, builder_exact)
+}
+
+/// The same for a call on the user's own key at the provider: what the provider bills to that key is no cost of ours, and
+/// only what goes beyond it is charged. Beside the amounts what the provider bills, for the record.
+pub fn own_key_amounts(usage: &Usage, upstream: &PriceSheet, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<(Amounts, Exact)> {
+    let upstream_exact = upstream.amount(usage, rating).map_err(too_large)?;
+    let fee_exact = match sell {
+        Sell::Markup(share) => fits(upstream_exact.share(*share))?,
+        Sell::Sheet(pinned) => {
+            let price = pinned.sheet.amount(usage, rating).map_err(too_large)?;
+            Some(fits(price.checked_sub(upstream_exact))?).filter(|margin| !margin.is_negative()).unwrap_or(Exact::ZERO)
+        }
+    };
+    let builder_exact = fits(upstream_exact.share(builder))?;
+    let amounts = Amounts::of(Exact::ZERO, fits(fee_exact.checked_add(builder_exact))?, builder_exact)?;
+    Ok((amounts, upstream_exact))
+}
+
+/// The most a call with at most so many tokens may be charged: rounded up.
+pub fn hold_for(cost: &PriceSheet, input_tokens: u64, output_tokens: u64, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<Money> {
+    let bound = cost.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?;
+    let price = match sell {
+        Sell::Markup(share) => fits(bound.with_share(*share))?,
+        Sell::Sheet(pinned) => pinned.sheet.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?,
+    };
+    held(price, bound, builder)
+}
+
+/// The same for a call on the user's own key: the most that the fee may come to.
+pub fn own_key_hold_for(
+    upstream: &PriceSheet,
+    input_tokens: u64,
+    output_tokens: u64,
+    rating: &Rating,
+    sell: &Sell,
+    builder: Ratio,
+) -> Result<Money> {
+    let bound = upstream.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?;
+    let fee = match sell {
+        Sell::Markup(share) => fits(bound.share(*share))?,
+        // A cheap call may have the larger margin: the whole price is the bound that always holds.
+        Sell::Sheet(pinned) => pinned.sheet.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?,
+    };
+    held(fee, bound, builder)
+}
+
+fn held(price: Exact, cost: Exact, builder: Ratio) -> Result<Money> {
+    let whole = cost.share(builder).and_then(|share| price.checked_add(share));
+    fits(whole)?.round(Rounding::Up).ok_or_else(|| too_large(AmountTooLarge))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::catalog::{Meter, PriceLine};
-    use proptest::prelude::*;
-
-    fn sheet(input: i64, output: i64) -> PriceSheet {
-        let line = |meter, num| PriceLine { meter, num, per: 1_000_000, above_input_tokens: None };
-        PriceSheet {
-            lines: vec![line(Meter::InputUncached, input), line(Meter::OutputText, output)],
-            source: "test".into(),
-            effective_at_ms: 0,
-        }
-    }
-
-    #[test]
-    fn the_worked_example_of_the_ledger_law() {
-        // cost 6 730 nano, fee 5.5 %: exact charge 7 100.15 -> 7 100 = 6 730 + 370.
-        let usage = Usage::default().with(Meter::InputUncached, 6730);
-        let amounts = settle_amounts(&usage, &sheet(1_000_000_000, 0), Ratio::from_percent("5.5").unwrap()).unwrap();
-        assert_eq!(
-            (amounts.cost.as_nano(), amounts.charge.as_nano(), amounts.pass_through.as_nano(), amounts.fee.as_nano()),
-            (6730, 7100, 6730, 370)
-        );
-    }
-
-    #[test]
-    fn something_is_never_charged_as_nothing() {
-        let usage = Usage::default().with(Meter::InputUncached, 1);
-        assert_eq!(settle_amounts(&usage, &sheet(1_000_000, 0), Ratio::ZERO).unwrap().charge, Money::nano(1));
-    }
-
-    proptest! {
-        #[test]
-        fn charge_is_the_sum_of_its_legs_and_within_the_hold(
-            input in 0..2_000_000_u64, output in 0..2_000_000_u64, in_price in 0..100_000_000_000_000_i64,
-            out_price in 0..100_000_000_000_000_i64, fee in 0..3000_u32,
-        ) {
-            let (sheet, fee) = (sheet(in_price, out_price), Ratio { num: fee, den: 1000 });
-            let usage = Usage::default().with(Meter::InputUncached, input).with(Meter::OutputText, output);
-            let amounts = settle_amounts(&usage, &sheet, fee).unwrap();
-            prop_assert_eq!(amounts.charge.as_nano(), amounts.pass_through.as_nano() + amounts.fee.as_nano());
-            prop_assert!(!amounts.fee.is_negative());
-            prop_assert!(amounts.charge <= hold_for(&sheet, input, output, fee).unwrap());
-        }
-
-        #[test]
-        fn no_usage_makes_it_panic(counts in proptest::array::uniform8(any::<u64>()), price in any::<i64>()) {
-            let mut usage = Usage::default();
-            for (meter, count) in Meter::ALL.iter().zip(counts) { usage.set(*meter, count); }
-            let _ = settle_amounts(&usage, &sheet(price.saturating_abs(), price.saturating_abs()), Ratio { num: 55, den: 1000 });
-        }
-    }
-}
+#[path = "settle_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use super::account::{Account, AccountId, AccountPath, Balance};
 use super::command::{Command, Refusal, Reserve};
 use super::event::{AccountPayload, Event, EventKind};
 use super::order::Order;
-use super::terms::Terms;
+use super::terms::{HoldPolicy, Terms};
 use crate::base::{Money, OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::risk::{Budget, Spender, Used};
@@ -39,6 +39,10 @@ pub struct Wallet {
 }
 
 impl Wallet {
+    pub fn hold(&self) -> HoldPolicy {
+        self.terms.hold(self.kind)
+    }
+
     /// Puts a grant where it belongs in the order of spending.
     pub fn place(&mut self, grant: Grant) {
         self.grants.retain(|known| known.name != grant.name);

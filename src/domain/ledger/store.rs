@@ -6,6 +6,7 @@ use super::event::{EventKind, ReservePayload, SettlePayload};
 use super::order::Order;
 use super::posting::PostingCode;
 use super::state::WalletKind;
+use super::terms::Terms;
 use super::verify::Report;
 use crate::base::{Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use std::pin::Pin;
@@ -105,18 +106,33 @@ pub struct WalletSummary {
     pub kind: WalletKind,
     pub credit_limit: Option<Money>,
     pub frozen: bool,
+    pub terms: Arc<Terms>,
     pub cash: Money,
+    /// What is left of grants that have not expired.
+    pub granted: Money,
+    pub grants: Vec<GrantSummary>,
     pub held: Money,
     pub owed: Money,
+    /// On its way back to the payer.
+    pub paying_out: Money,
     /// `None`: without limit.
     pub available: Option<Money>,
-    /// Sum of final charges.
+    /// Sum of final charges, less what was refunded of them.
     pub spent_known: Money,
     /// Sum of provisional charges: settled on estimated usage.
     pub spent_provisional: Money,
     /// Served without a price: spend that nobody knows.
     pub unpriced_orders: i64,
     pub open_orders: i64,
+}
+
+/// One grant for readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantSummary {
+    pub name: Arc<str>,
+    pub left: Money,
+    pub priority: u8,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The ledger. Writes are queued and answered when durable; reads see what is committed.

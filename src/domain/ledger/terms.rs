@@ -2,9 +2,11 @@
 //! Refuses to know: wallets and postings (decide), how a call ended (pipeline).
 
 use super::settle::Amounts;
+use super::state::WalletKind;
 use crate::base::Money;
 use crate::domain::catalog::MarkupRule;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What happens when a wallet cannot cover the most a call may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +21,8 @@ pub enum HoldPolicy {
 }
 
 /// How a call ended that was not served to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The client left.
     ClientLeft,
@@ -125,6 +128,28 @@ pub struct Terms {
     /// Sell prices of this organisation; before the platform's own rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub markup: Vec<MarkupRule>,
+}
+
+impl Terms {
+    pub fn hold(&self, kind: WalletKind) -> HoldPolicy {
+        self.hold.unwrap_or(match kind {
+            WalletKind::Prepaid => HoldPolicy::Clamp,
+            WalletKind::Postpaid => HoldPolicy::Strict,
+        })
+    }
+}
+
+/// What the pipeline needs to know of a wallet before it asks the ledger.
+#[derive(Clone, Debug)]
+pub struct WalletTerms {
+    pub kind: WalletKind,
+    pub terms: Arc<Terms>,
+}
+
+impl WalletTerms {
+    pub fn hold(&self) -> HoldPolicy {
+        self.terms.hold(self.kind)
+    }
 }
 
 /// What is booked for a call under the legs that apply to it.

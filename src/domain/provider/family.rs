@@ -33,6 +33,8 @@ pub struct Family {
     pub disconnect: Disconnect,
     /// The header that carries our request id upstream.
     pub request_id_header: &'static str,
+    /// The request member that bounds a reply, where the caller wrote none.
+    pub output_limit: &'static str,
     pub quirks: &'static [Quirk],
 }
 
@@ -58,6 +60,7 @@ const fn hosted(name: &'static str, base_url: &'static str, disconnect: Disconne
         self_hosted: false,
         disconnect,
         request_id_header: "x-request-id",
+        output_limit: "max_tokens",
         quirks: &[],
     }
 }
@@ -70,6 +73,7 @@ const fn own(name: &'static str, base_url: Option<&'static str>) -> Family {
         self_hosted: true,
         disconnect: Disconnect::Abort,
         request_id_header: "x-request-id",
+        output_limit: "max_tokens",
         quirks: &[],
     }
 }
@@ -81,10 +85,14 @@ const fn own(name: &'static str, base_url: Option<&'static str>) -> Family {
 /// request example carries it; `LangChain`'s Groq client sends it by default (in May 2024 Groq still refused it,
 /// vercel/ai#1578); nothing was found that speaks against xAI and Fireworks.
 const FAMILIES: &[Family] = &[
-    Family { request_id_header: "x-client-request-id", ..hosted("openai", "https://api.openai.com/v1", Disconnect::Abort) },
+    Family {
+        request_id_header: "x-client-request-id",
+        output_limit: "max_completion_tokens",
+        ..hosted("openai", "https://api.openai.com/v1", Disconnect::Abort)
+    },
     Family { request_id_header: "x-client-request-id", ..hosted("openrouter", "https://openrouter.ai/api/v1", Disconnect::Abort) },
-    hosted("groq", "https://api.groq.com/openai/v1", Disconnect::Drain),
-    hosted("xai", "https://api.x.ai/v1", Disconnect::Abort),
+    Family { output_limit: "max_completion_tokens", ..hosted("groq", "https://api.groq.com/openai/v1", Disconnect::Drain) },
+    Family { output_limit: "max_completion_tokens", ..hosted("xai", "https://api.x.ai/v1", Disconnect::Abort) },
     hosted("deepseek", "https://api.deepseek.com", Disconnect::Abort),
     Family { quirks: &[Quirk::NoStreamOptions], ..hosted("mistral", "https://api.mistral.ai/v1", Disconnect::Drain) },
     hosted("together", "https://api.together.xyz/v1", Disconnect::Abort),

@@ -2,6 +2,8 @@
 
 mod budget;
 mod period;
+mod store;
 
 pub use budget::{Budget, Limit, Scope, Spender, Unit, Used};
 pub use period::{Period, Window};
+pub use store::BudgetStore;

@@ -1,15 +1,15 @@
 //! Owns: the order in which a call's candidates are tried, by mode.
 //! Refuses to know: how attempts are made (execute) and who may use which model (gate).
 
-use crate::base::{Error, ErrorKind, Exact, Result};
+use crate::base::{Error, ErrorKind, Exact, Result, Timestamp};
 use crate::domain::catalog::{Endpoint, Mode};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The candidates in the order in which to try them: what the mode wants first; those whose breaker is open left out;
-/// ties in order of declaration. Never empty: an empty plan is an error that says why.
-pub fn plan(mut candidates: Vec<Arc<Endpoint>>, mode: Option<Mode>) -> Result<Vec<Arc<Endpoint>>> {
+/// ties in order of declaration. Prices are those in force `now`. Never empty: an empty plan is an error that says why.
+pub fn plan(mut candidates: Vec<Arc<Endpoint>>, mode: Option<Mode>, now: Timestamp) -> Result<Vec<Arc<Endpoint>>> {
     if mode == Some(Mode::Privacy) {
         candidates.retain(|endpoint| endpoint.data_policy.is_private());
         if candidates.is_empty() {
@@ -29,25 +29,25 @@ pub fn plan(mut candidates: Vec<Arc<Endpoint>>, mode: Option<Mode>) -> Result<Ve
         candidates.retain(|_| wait.next().is_some_and(|wait| wait.is_zero()));
     }
     if candidates.len() > 1 {
-        candidates.sort_by(|a, b| by_mode(mode, a, b).then(a.rank.cmp(&b.rank)));
+        candidates.sort_by(|a, b| by_mode(mode, a, b, now).then(a.rank.cmp(&b.rank)));
     }
     Ok(candidates)
 }
 
-fn by_mode(mode: Option<Mode>, a: &Endpoint, b: &Endpoint) -> Ordering {
+fn by_mode(mode: Option<Mode>, a: &Endpoint, b: &Endpoint, now: Timestamp) -> Ordering {
     match mode {
         None | Some(Mode::Privacy) => Ordering::Equal,
-        Some(Mode::Cheap) => by_price(a, b),
-        Some(Mode::Quality) => b.quality.cmp(&a.quality).then_with(|| by_price(a, b)),
-        Some(Mode::Code) => b.code_quality.or(b.quality).cmp(&a.code_quality.or(a.quality)).then_with(|| by_price(a, b)),
+        Some(Mode::Cheap) => by_price(a, b, now),
+        Some(Mode::Quality) => b.quality.cmp(&a.quality).then_with(|| by_price(a, b, now)),
+        Some(Mode::Code) => b.code_quality.or(b.quality).cmp(&a.code_quality.or(a.quality)).then_with(|| by_price(a, b, now)),
         // An endpoint that nobody has tried yet goes first once: otherwise it would never be measured.
         Some(Mode::Latency) => a.health.first_byte().cmp(&b.health.first_byte()),
     }
 }
 
 /// Cheaper first; unpriced last.
-fn by_price(a: &Endpoint, b: &Endpoint) -> Ordering {
-    let key = |endpoint: &Endpoint| -> Option<Exact> { endpoint.blended_price() };
+fn by_price(a: &Endpoint, b: &Endpoint, now: Timestamp) -> Ordering {
+    let key = |endpoint: &Endpoint| -> Option<Exact> { endpoint.blended_price(now) };
     match (key(a), key(b)) {
         (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
         (Some(_), None) => Ordering::Less,

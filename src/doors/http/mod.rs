@@ -1,5 +1,6 @@
 //! The HTTP door: one router, served by the native listener and by the Python boundary alike.
 
+mod admin;
 mod answer;
 mod health;
 mod inference;

@@ -2,7 +2,7 @@
 
 use super::answer::{credential, refuse, request_id, text};
 use crate::app::{Gateway, ModelView, price_view};
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::domain::identity::{Principal, Scope};
 use crate::protocol::openai::{ModelObject, model_list, model_object};
 use axum::extract::{Path, Request, State};
@@ -10,13 +10,13 @@ use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
 
-fn object(view: &ModelView) -> ModelObject {
+fn object(view: &ModelView, now: Timestamp) -> ModelObject {
     let first = view.endpoints.first();
     let metadata = json!({
         "endpoints": view.endpoints.iter().map(|endpoint| &*endpoint.id).collect::<Vec<_>>(),
         "context_window": first.and_then(|endpoint| endpoint.context_window),
         "max_output_tokens": first.and_then(|endpoint| endpoint.max_output),
-        "pricing": first.and_then(|endpoint| endpoint.price.as_deref()).map(price_view),
+        "pricing": first.and_then(|endpoint| endpoint.price_at(now)).map(|price| price_view(price)),
     });
     let owner = first.map_or_else(String::new, |endpoint| endpoint.provider_name.to_string());
     model_object(view.id.clone(), owner, serde_json::value::to_raw_value(&metadata).ok())
@@ -36,7 +36,7 @@ fn written(json: serde_json::Result<Vec<u8>>) -> Result<String> {
 pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let id = request_id(request.headers());
     let listed = caller(&gateway, request).and_then(|principal| {
-        let models: Vec<ModelObject> = gateway.models(&principal).iter().map(object).collect();
+        let models: Vec<ModelObject> = gateway.models(&principal).iter().map(|view| object(view, gateway.now())).collect();
         written(Ok(model_list(&models)))
     });
     match listed {
@@ -49,7 +49,7 @@ pub(super) async fn retrieve(State(gateway): State<Arc<Gateway>>, Path(name): Pa
     let id = request_id(request.headers());
     let found = caller(&gateway, request)
         .and_then(|principal| gateway.model(&principal, &name))
-        .and_then(|view| written(serde_json::to_vec(&object(&view))));
+        .and_then(|view| written(serde_json::to_vec(&object(&view, gateway.now()))));
     match found {
         Ok(body) => text(200, "application/json", body, &id),
         Err(error) => refuse(&error, &id),

@@ -8,6 +8,7 @@ mod exchange;
 mod queue;
 mod runtime;
 mod signals;
+mod simulation;
 mod stream;
 mod twin;
 
@@ -21,6 +22,8 @@ mod _core {
     use super::door::Door;
     #[pymodule_export]
     use super::error::{CoreError, error_kinds};
+    #[pymodule_export]
+    use super::simulation::simulate;
     #[pymodule_export]
     use super::stream::Stream;
     #[pymodule_export]

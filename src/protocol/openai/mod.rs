@@ -11,6 +11,6 @@ mod usage;
 pub use error::error_envelope;
 pub use models::{ModelObject, model_list, model_object};
 pub use reply::ReplyFacts;
-pub use request::RequestFacts;
+pub use request::{Edits, RequestFacts};
 pub use stream::{StreamEnd, StreamScan};
-pub use usage::{ReadUsage, read_usage};
+pub use usage::read_usage;

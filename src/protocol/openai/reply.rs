@@ -1,8 +1,9 @@
 //! Owns: what the gateway must know of a whole reply. The reply itself goes to the caller as the provider's bytes.
 
-use super::usage::{ReadUsage, read_usage};
+use super::usage::read_usage;
+use crate::protocol::ReadUsage;
 use memchr::{memchr, memmem};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -12,13 +13,22 @@ struct Members<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    service_tier: Option<Cow<'a, str>>,
 }
 
-/// The provider's id of the exchange, and its count.
+/// A text, or nothing: what is of another type says nothing that we know.
+pub(super) fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    let raw = <&'a RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str::<&str>(raw.get()).ok().map(Cow::Borrowed))
+}
+
+/// The provider's id of the exchange, its count, and the class of service that it was served in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyFacts {
     pub id: Option<String>,
     pub usage: Option<ReadUsage>,
+    pub service_tier: Option<Box<str>>,
 }
 
 impl ReplyFacts {
@@ -29,7 +39,13 @@ impl ReplyFacts {
         let value = body[name + 7..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
         let usage = read_usage(values.next()?.ok()?.get().as_bytes())?;
-        closes_one(&value[values.byte_offset()..]).then(|| Self { id: first_id(&body[..name]), usage: Some(usage) })
+        let (head, rest) = (&body[..name], &value[values.byte_offset()..]);
+        // The tier stands behind the usage where there is one. Before it, only a parse can tell the reply's own from one
+        // that a caller has put into some member of it.
+        if !closes_one(rest) || memmem::find(head, SERVICE_TIER).is_some() {
+            return None;
+        }
+        Some(Self { id: first_id(head), usage: Some(usage), service_tier: tier_behind(rest) })
     }
 
     /// `None`: not a JSON object, so not a reply of this dialect.
@@ -39,8 +55,22 @@ impl ReplyFacts {
             return Some(facts);
         }
         let members: Members<'_> = serde_json::from_slice(body).ok()?;
-        Some(Self { id: members.id.map(Cow::into_owned), usage: members.usage.and_then(|raw| read_usage(raw.get().as_bytes())) })
+        Some(Self {
+            id: members.id.map(Cow::into_owned),
+            usage: members.usage.and_then(|raw| read_usage(raw.get().as_bytes())),
+            service_tier: members.service_tier.map(Into::into),
+        })
     }
+}
+
+const SERVICE_TIER: &[u8] = b"\"service_tier\"";
+
+/// The tier among the last members of a reply, `, ... }`.
+fn tier_behind(rest: &[u8]) -> Option<Box<str>> {
+    memmem::find(rest, SERVICE_TIER)?;
+    let members = rest.trim_ascii_start().strip_prefix(b",")?;
+    let object = [b"{", members].concat();
+    serde_json::from_slice::<Members<'_>>(&object).ok()?.service_tier.map(Into::into)
 }
 
 /// Does the rest of an object close one brace and no more, strings aside?
@@ -81,6 +111,23 @@ mod tests {
         let last = br#"{"id":"a","x":"}","usage": {"prompt_tokens":3,"completion_tokens":2}, "tier":"{[" } "#;
         let facts = ReplyFacts::read(last).unwrap();
         assert_eq!((facts.id.as_deref(), facts.usage.unwrap().input_uncached), (Some("a"), 3));
-        assert_eq!(ReplyFacts::read(br#"{"id":"a","usage":null}"#), Some(ReplyFacts { id: Some("a".into()), usage: None }));
+        let bare = ReplyFacts { id: Some("a".into()), usage: None, service_tier: None };
+        assert_eq!(ReplyFacts::read(br#"{"id":"a","usage":null}"#), Some(bare));
+    }
+
+    #[test]
+    fn the_tier_is_the_replys_own() {
+        let tier = |text: &str| ReplyFacts::read(text.as_bytes()).unwrap().service_tier;
+        let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2}"#;
+        assert_eq!(tier(&format!(r#"{{"id":"a",{usage},"service_tier":"flex","system_fingerprint":null}}"#)).as_deref(), Some("flex"));
+        assert_eq!(tier(&format!(r#"{{"id":"a","service_tier":"priority",{usage}}}"#)).as_deref(), Some("priority"));
+        assert_eq!(tier(&format!(r#"{{"id":"a",{usage},"service_tier":null}}"#)), None);
+        assert_eq!(tier(&format!(r#"{{"id":"a",{usage}}}"#)), None);
+        assert_eq!(tier(&format!(r#"{{"id":"a","metadata":{{"service_tier":"flex"}},{usage}}}"#)), None, "a caller's own words");
+        assert_eq!(tier(&format!(r#"{{"id":"a",{usage},"metadata":{{"service_tier":"flex"}}}}"#)), None);
+        assert_eq!(
+            tier(&format!(r#"{{"id":"a",{usage},"metadata":{{"service_tier":"flex"}},"service_tier":"default"}}"#)).as_deref(),
+            Some("default")
+        );
     }
 }

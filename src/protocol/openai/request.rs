@@ -30,6 +30,8 @@ struct Members<'a> {
     max_completion_tokens: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     n: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    service_tier: Option<&'a RawValue>,
 }
 
 /// A member that is there, `null` included: where it stands matters.
@@ -52,9 +54,24 @@ pub struct RequestFacts {
     /// Output tokens allowed in one choice, if the caller set a bound.
     pub max_output: Option<u64>,
     pub choices: u64,
+    /// The class of service that the caller named.
+    pub service_tier: Option<Box<str>>,
     model_at: Range<usize>,
     stream_options_at: Option<Range<usize>>,
+    /// Both members that bound the output, where they stand.
+    max_output_at: Vec<Range<usize>>,
     body_at: usize,
+}
+
+/// What is changed in a body on its way to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Edits<'a> {
+    /// The endpoint's own name of the model.
+    pub model: &'a str,
+    /// The usage chunk of a stream.
+    pub ask_usage: bool,
+    /// Output tokens in one choice that the wallet affords, and the member to write them into if the caller wrote none.
+    pub max_output: Option<(u64, &'static str)>,
 }
 
 /// A member of the wrong type, by its name.
@@ -106,21 +123,32 @@ impl RequestFacts {
             images: memmem::find_iter(content.get().as_bytes(), b"\"image_url\"").count() as u64 / 2,
             max_output: max_completion.or(max_tokens),
             choices: choices.unwrap_or(1).clamp(1, 128),
+            service_tier: typed(members.service_tier, "service_tier", "a string")?,
             model_at: position(body, model_raw),
             stream_options_at: members.stream_options.map(|raw| position(body, raw)),
+            max_output_at: [members.max_completion_tokens, members.max_tokens]
+                .into_iter()
+                .flatten()
+                .map(|raw| position(body, raw))
+                .collect(),
             body_at: memchr::memchr(b'{', body).map_or(0, |at| at + 1),
         })
     }
 
-    /// The body to send: the endpoint's model name in place of the requested one, and `ask_usage`: the usage chunk asked
-    /// for. Where nothing changes the bytes are the caller's own.
-    pub fn splice(&self, body: &Bytes, model: &str, ask_usage: bool) -> Bytes {
-        let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(2);
-        if &*self.model != model {
-            edits.push((self.model_at.clone(), serde_json::Value::from(model).to_string()));
+    /// The body to send. Where nothing changes the bytes are the caller's own.
+    pub fn splice(&self, body: &Bytes, change: &Edits<'_>) -> Bytes {
+        let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(3);
+        if &*self.model != change.model {
+            edits.push((self.model_at.clone(), serde_json::Value::from(change.model).to_string()));
         }
-        if ask_usage && !self.wants_usage {
+        if change.ask_usage && !self.wants_usage {
             edits.push(self.usage_edit(body));
+        }
+        if let Some((limit, member)) = change.max_output {
+            edits.extend(self.max_output_at.iter().map(|at| (at.clone(), limit.to_string())));
+            if self.max_output_at.is_empty() {
+                edits.push((self.body_at..self.body_at, format!(r#""{member}":{limit},"#)));
+            }
         }
         if edits.is_empty() {
             return body.clone();
@@ -169,6 +197,24 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    fn edits(model: &str, ask_usage: bool) -> Edits<'_> {
+        Edits { model, ask_usage, max_output: None }
+    }
+
+    #[test]
+    fn a_bound_is_written_where_the_caller_wrote_one() {
+        let clamp = |text: &'static str| {
+            let change = Edits { model: "m", ask_usage: false, max_output: Some((7, "max_tokens")) };
+            let body = Bytes::from(text);
+            String::from_utf8(RequestFacts::read(Operation::Chat, &body).unwrap().splice(&body, &change).to_vec()).unwrap()
+        };
+        assert_eq!(clamp(r#"{"model":"m","messages":[]}"#), r#"{"max_tokens":7,"model":"m","messages":[]}"#);
+        assert_eq!(
+            clamp(r#"{"model":"m","messages":[],"max_completion_tokens":null,"max_tokens":99}"#),
+            r#"{"model":"m","messages":[],"max_completion_tokens":7,"max_tokens":7}"#
+        );
+    }
+
     fn read(text: &str) -> RequestFacts {
         RequestFacts::read(Operation::Chat, text.as_bytes()).unwrap()
     }
@@ -181,14 +227,14 @@ mod tests {
     fn unchanged_bodies_are_the_callers_bytes() {
         let text = "{ \"model\" : \"m\" ,\"messages\":[ ],\n \"x_unknown\": 1e400 }";
         let body = Bytes::from_static(b"{ \"model\" : \"m\" ,\"messages\":[ ],\n \"x_unknown\": 1e400 }");
-        let spliced = read(text).splice(&body, "m", false);
+        let spliced = read(text).splice(&body, &edits("m", false));
         assert_eq!(spliced.as_ptr(), body.as_ptr());
     }
 
     #[test]
     fn splices_model_and_usage_and_nothing_else() {
         let text = r#"{"messages":[{"content":"\"model\":\"no\""}],"model":"fast:cheap","stream":true,"q":{"a":[1.0]}}"#;
-        let spliced = read(text).splice(&Bytes::from(text), "gpt", true);
+        let spliced = read(text).splice(&Bytes::from(text), &edits("gpt", true));
         let expected = r#"{"stream_options":{"include_usage":true},"messages":[{"content":"\"model\":\"no\""}],"model":"gpt","stream":true,"q":{"a":[1.0]}}"#;
         assert_eq!(spliced, expected);
     }
@@ -199,7 +245,7 @@ mod tests {
             [("null", r#"{"include_usage":true}"#), (r#"{"x":1,"include_usage":false}"#, r#"{"x":1,"include_usage":true}"#)]
         {
             let text = format!(r#"{{"model":"m","messages":[],"stream":true,"stream_options":{before}}}"#);
-            let spliced = read(&text).splice(&Bytes::from(text.clone()), "m", true);
+            let spliced = read(&text).splice(&Bytes::from(text.clone()), &edits("m", true));
             assert_eq!(spliced, text.replace(before, after));
         }
     }
@@ -221,7 +267,7 @@ mod tests {
         #[test]
         fn a_splice_changes_only_what_it_must(model in "\\PC{1,12}", target in "[a-z/]{1,12}", extra in "\\PC{0,30}", stream in any::<bool>()) {
             let text = json!({"before": extra, "model": model, "messages": [{"role": "user", "content": extra}], "stream": stream, "after": [1, null]}).to_string();
-            let spliced = read(&text).splice(&Bytes::from(text.clone()), &target, stream);
+            let spliced = read(&text).splice(&Bytes::from(text.clone()), &edits(&target, stream));
             let (mut was, is): (Value, Value) = (serde_json::from_str(&text).unwrap(), serde_json::from_slice(&spliced).unwrap());
             was["model"] = target.into();
             if stream { was["stream_options"] = json!({"include_usage": true}); }

@@ -1,8 +1,9 @@
 //! Owns: what the gateway reads of a chat stream in passing: usage, end marks, how much was delivered. Events go on as the
 //! provider's bytes; only a usage chunk that the gateway itself asked for is taken out.
 
-use super::usage::{ReadUsage, read_usage};
-use crate::protocol::sse;
+use super::reply::text;
+use super::usage::read_usage;
+use crate::protocol::{ReadUsage, sse};
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use memchr::memmem::Finder;
@@ -30,6 +31,8 @@ pub struct StreamScan {
     hide_usage: bool,
     pub id: Option<String>,
     pub usage: Option<ReadUsage>,
+    /// The class of service, as the first event or the one with the usage names it.
+    pub service_tier: Option<Box<str>>,
     /// Tokens delivered, estimated: for each event with content its bytes / 4, at least one.
     pub delivered_tokens: u64,
     done: bool,
@@ -46,6 +49,8 @@ struct Chunk<'a> {
     choices: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    service_tier: Option<Cow<'a, str>>,
 }
 
 impl StreamScan {
@@ -55,6 +60,7 @@ impl StreamScan {
             hide_usage,
             id: None,
             usage: None,
+            service_tier: None,
             delivered_tokens: 0,
             done: false,
             finished: false,
@@ -135,7 +141,9 @@ impl StreamScan {
     fn first(&mut self, data: &[u8]) {
         let chunk = serde_json::from_slice::<Chunk<'_>>(data);
         self.garbled = chunk.is_err();
-        self.id = Some(chunk.ok().and_then(|chunk| chunk.id).map(Cow::into_owned).unwrap_or_default());
+        let (id, tier) = chunk.map(|chunk| (chunk.id, chunk.service_tier)).unwrap_or_default();
+        self.id = Some(id.map(Cow::into_owned).unwrap_or_default());
+        self.service_tier = tier.map(Into::into);
     }
 
     /// Without a parse: what the event delivers, whether it ends the choice, whether it is an error.
@@ -160,6 +168,9 @@ impl StreamScan {
         let read = chunk.usage.and_then(|raw| read_usage(raw.get().as_bytes()));
         // Some providers repeat a running count: the last one holds.
         self.usage = read.or(self.usage);
+        if let Some(tier) = chunk.service_tier {
+            self.service_tier = Some(tier.into());
+        }
         self.hide_usage && read.is_some() && is_empty_list(chunk.choices)
     }
 
@@ -267,6 +278,15 @@ mod tests {
     fn tells_garbage_from_a_first_event() {
         assert!(run(true, "data: <html>\n\n", 50).1.garbled());
         assert!(![ROLE, "data: {}\n\n", ": note\n\n"].iter().any(|event| run(true, event, 500).1.garbled()));
+    }
+
+    #[test]
+    fn the_last_word_on_the_tier_counts() {
+        let first = ROLE.replacen("\"id\"", "\"service_tier\":\"auto\",\"id\"", 1);
+        assert_eq!(run(true, &first, 500).1.service_tier.as_deref(), Some("auto"));
+        let last = USAGE.replacen("\"id\"", "\"service_tier\":\"default\",\"id\"", 1);
+        assert_eq!(run(true, &[&first, TEXT, &last].concat(), 500).1.service_tier.as_deref(), Some("default"));
+        assert_eq!(run(true, &[&first, TEXT, USAGE].concat(), 500).1.service_tier.as_deref(), Some("auto"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Owns: commands with their usual members, so that a test writes down only what it is about.
 
 use gotoai::base::{Money, OpId, OrderId, Ratio, Timestamp};
-use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Usage};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, Usage};
 use gotoai::domain::identity::UserPath;
 use gotoai::domain::ledger::{
-    Action, Amounts, Attempt, AttemptOutcome, Command, OpenWallet, Operation, Rated, Reserve, Settle, TopUp, UsageSource, WalletKind,
-    settle_amounts,
+    Action, Amounts, Attempt, AttemptOutcome, Command, OpenWallet, Operation, Outcome, Rated, Reserve, Settle, TopUp, UsageSource,
+    WalletKind, settle_amounts,
 };
 
 /// The platform's share in all of these tests: 5.5 %.
@@ -16,8 +16,13 @@ pub(crate) const FAR: Timestamp = Timestamp(i64::MAX / 2);
 
 /// One nano-unit a token: a cost is its number of tokens.
 pub(crate) fn sheet() -> PriceSheet {
-    let line = PriceLine { meter: Meter::InputUncached, num: 1000, per: 1, above_input_tokens: None };
-    PriceSheet { lines: vec![line], source: "test".into(), effective_at_ms: 0 }
+    let line = PriceLine::new(Meter::InputUncached, 1000, 1);
+    PriceSheet::new(vec![line], "test".into(), 0)
+}
+
+pub(crate) fn rated() -> Rated {
+    let rating = Rating::standard(Timestamp(0));
+    Rated { price: PinnedPrice::of(&sheet()), rating, sell: Sell::Markup(FEE), builder: Ratio::ZERO, upstream: None }
 }
 
 pub(crate) fn order(n: u8) -> OrderId {
@@ -87,10 +92,11 @@ pub(crate) fn settling(n: u8, tokens: u64, usage_source: UsageSource) -> Settle 
         order: order(n),
         endpoint: Some("acme/m".into()),
         provider: Some(PROVIDER.into()),
-        rated: Some(Rated { price: PinnedPrice::of(&sheet()), fee: FEE, own_key: false }),
+        rated: Some(rated()),
         usage,
         usage_source,
-        amounts: Some(settle_amounts(&usage, &sheet(), FEE).unwrap()),
+        amounts: Some(settle_amounts(&usage, &sheet(), &Rating::standard(Timestamp(0)), &Sell::Markup(FEE), Ratio::ZERO).unwrap()),
+        outcome: None,
         loss: Money::ZERO,
         suspense: false,
         builder: None,
@@ -122,6 +128,7 @@ pub(crate) fn release(n: u8) -> Command {
 /// The provider may bill, the user got nothing.
 pub(crate) fn settle_undelivered(n: u8, tokens: u64) -> Command {
     let mut settle = settling(n, tokens, UsageSource::Estimated);
+    settle.outcome = Some(Outcome::Undelivered);
     settle.loss = settle.amounts.map_or(Money::ZERO, |amounts| amounts.cost);
     settle.amounts = settle.amounts.map(Amounts::without_charge);
     Command::Settle(Box::new(settle))

@@ -172,11 +172,11 @@ fn case_14a_an_expired_hold_goes_back() {
 fn expired() -> Memory {
     let mut memory = prepaid(1000, Some(5000));
     let mut reserve = reserving(1, "w", Some(900));
-    reserve.expires_at = Timestamp(memory.now.0 + 500);
+    reserve.expires_at = Timestamp(memory.now().0 + 500);
     memory.run(&Command::Reserve(Box::new(reserve)));
     let expire = Command::Expire { order: order(1) };
     assert!(matches!(memory.run(&expire), Reply::Settled { state: OrderState::Reserved, duplicate: true, .. }), "not yet");
-    memory.now = Timestamp(memory.now.0 + 500);
+    memory.set(Timestamp(memory.now().0 + 500));
     assert!(matches!(memory.run(&expire), Reply::Settled { state: OrderState::Expired, charge: None, duplicate: false }));
     memory
 }

@@ -85,13 +85,16 @@ fn command(step: &Step, now: Timestamp, node: (i64, i64)) -> Option<Command> {
 
 fn in_memory(steps: &[Step]) {
     let mut memory = Memory::new();
-    let mut oracle = Oracle::new(memory.now.0);
+    let mut oracle = Oracle::new(memory.now().0);
     for (at, step) in steps.iter().enumerate() {
-        let got = command(step, memory.now, (0, 1)).map(|command| Answer::from(memory.run(&command)));
+        let got = command(step, memory.now(), memory.node()).map(|command| Answer::from(memory.run(&command)));
         assert_eq!(got, oracle.run(step), "step {at}: {step:?}");
+        if let Step::Reopen = step {
+            memory.reopen();
+        }
         assert_eq!(memory.balances(), oracle.balances(), "step {at}: {step:?}");
         oracle.check();
-        memory.now = Timestamp(oracle.now);
+        memory.set(Timestamp(oracle.now));
     }
     let report = memory.verify();
     assert!(report.ok(), "{:?}", report.findings);
@@ -146,7 +149,10 @@ fn cases(count: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(3000))]
     #[test]
-    fn decides_as_the_law_says(steps in history(60)) {
+    fn decides_as_the_law_says(mut steps in history(60), reopen_at in option::of(0..60_usize)) {
+        if let Some(at) = reopen_at {
+            steps.insert(at.min(steps.len()), Step::Reopen);
+        }
         in_memory(&steps);
     }
 }

@@ -1,77 +1,62 @@
-//! Owns: the smallest store there is: `decide` over a state that forgets nothing, with the journal kept for the proof.
+//! Owns: the ledger in memory as these tests use it: one command, one commit, and what it moved.
 
-use gotoai::base::Timestamp;
-use gotoai::domain::catalog::PinnedPrice;
-use gotoai::domain::ledger::{Account, Block, Command, Event, Reply, Report, State, Verifier, Writes, decide};
+use gotoai::adapters::stores::memory::{Disk, MemoryLedger};
+use gotoai::base::{Clock, Timestamp};
+use gotoai::domain::ledger::{Command, EntryQuery, Ledger, Reply, Report};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 pub(crate) struct Memory {
-    state: State,
-    pub(crate) now: Timestamp,
-    commits: Vec<(Vec<Event>, Block)>,
-    accounts: Vec<Account>,
-    prices: Vec<Arc<PinnedPrice>>,
+    clock: Clock,
+    disk: Disk,
+    ledger: MemoryLedger,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Self { state: State::new(), now: Timestamp(1_000_000), commits: Vec::new(), accounts: Vec::new(), prices: Vec::new() }
+        let clock = Clock::manual(Timestamp(1_000_000));
+        let disk = Disk::default();
+        Self { ledger: MemoryLedger::open(&disk, &clock), clock, disk }
+    }
+
+    /// The process ends and another one starts, which settles what was left open.
+    pub(crate) fn reopen(&mut self) {
+        self.ledger = MemoryLedger::open(&self.disk, &self.clock);
+        self.ledger.recover();
+        self.ledger.commit(self.ledger.take()).deliver();
+    }
+
+    pub(crate) fn node(&self) -> (i64, i64) {
+        self.ledger.node()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn set(&mut self, now: Timestamp) {
+        self.clock.shift_ms(now.0 - self.clock.now().0);
     }
 
     /// One command, one commit.
     pub(crate) fn run(&mut self, command: &Command) -> Reply {
-        let mut writes = Writes::default();
-        self.state.last_ts = self.now;
-        let reply = decide(&mut self.state, command, self.now, &mut writes);
-        self.accounts.append(&mut writes.accounts);
-        self.prices.append(&mut writes.prices);
-        let leaves: Vec<_> = writes.events.iter().map(Event::leaf).collect();
-        if let Some(first) = writes.events.first() {
-            let head = self.commits.last().map_or((0, [0; 32]), |(_, block)| (block.n, block.hash));
-            let block = Block::seal(head, first.seq, &leaves, self.now).unwrap();
-            self.commits.push((writes.events, block));
-        }
-        reply
-    }
-
-    fn path(&self, id: i64) -> String {
-        self.accounts.iter().find(|account| account.id == id).map_or_else(|| format!("?{id}"), |account| account.path.to_string())
+        let ticket = self.ledger.submit(command.clone());
+        self.ledger.commit(self.ledger.take()).deliver();
+        ticket.wait_blocking().unwrap()
     }
 
     /// What the last command moved: debit, credit, amount.
     pub(crate) fn moved(&self) -> Vec<(String, String, i64)> {
-        let last = self.commits.last().and_then(|(events, _)| events.last());
-        let postings = last.map_or(&[][..], |event| &event.postings);
-        postings.iter().map(|p| (self.path(p.debit), self.path(p.credit), p.amount_nano)).collect()
+        let entries = self.ledger.entries(&EntryQuery { limit: usize::MAX, ..EntryQuery::default() }).unwrap();
+        let postings = entries.into_iter().next_back().map_or_else(Vec::new, |entry| entry.postings);
+        postings.into_iter().map(|p| (p.debit, p.credit, p.amount.as_nano())).collect()
     }
 
     /// Credits minus debits of every account that is not at zero.
     pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
-        let all = self.accounts.iter().map(|account| (account.path.to_string(), self.state.balance(account.id).credit_balance()));
-        all.filter(|(_, balance)| *balance != 0).collect()
+        self.ledger.balances()
     }
 
     pub(crate) fn verify(&self) -> Report {
-        let mut verifier = Verifier::new();
-        for price in &self.prices {
-            verifier.price(&price.hash, &price.json);
-        }
-        for (events, block) in &self.commits {
-            for event in events {
-                verifier.event(event, &event.leaf());
-            }
-            verifier.block(block);
-        }
-        for wallet in self.state.wallets.values() {
-            verifier.wallet(wallet);
-        }
-        for account in &self.accounts {
-            verifier.account(account, self.state.balance(account.id));
-        }
-        for order in self.state.orders.values() {
-            verifier.order(order, self.now);
-        }
-        verifier.finish()
+        self.ledger.verify().unwrap()
     }
 }

@@ -86,6 +86,8 @@ struct Wallet {
 struct Order {
     wallet: &'static str,
     hold: i64,
+    /// What the hold was taken from: the user's own cash first, then (postpaid) the platform's credit.
+    own: i64,
     state: &'static str,
     charge: Option<i64>,
     expires_at: i64,
@@ -132,13 +134,12 @@ impl Oracle {
         self.orders.values().filter(|order| order.wallet == wallet && order.state == "reserved").map(|order| order.hold).sum()
     }
 
-    /// Who lends for a hold: the user's own cash, or the platform.
-    fn lender(&self, wallet: &str) -> String {
-        let part = match self.wallets[wallet].kind {
-            WalletKind::Prepaid => "cash",
-            WalletKind::Postpaid => "recv",
-        };
-        format!("wallet:{wallet}:{part}")
+    /// What comes back of a hold: credit first, then the user's own.
+    fn release(&mut self, wallet: &str, own: i64, lent: i64, amount: i64) {
+        let to_credit = amount.min(lent);
+        let held = format!("wallet:{wallet}:held");
+        self.post(&held, &format!("wallet:{wallet}:recv"), to_credit);
+        self.post(&held, &format!("wallet:{wallet}:cash"), (amount - to_credit).min(own));
     }
 
     pub(crate) fn run(&mut self, step: &Step) -> Option<Answer> {
@@ -202,9 +203,10 @@ impl Oracle {
         let cash = format!("wallet:{wallet}:cash");
         self.post("psp:stripe:clearing", &cash, amount);
         self.post("exp:psp_fee", "psp:stripe:clearing", fee);
-        // A hold lent by the platform is no debt: it goes back, or becomes one, when its order ends.
-        let lent = if self.lender(wallet) == cash { 0 } else { self.open_holds(wallet) };
-        let debt = (self.owed(wallet) - lent).min(self.balance(wallet, "cash"));
+        // A hold lent by the platform is no debt: it goes back, or becomes one, when its order ends. What a postpaid wallet's
+        // holds took of its own cash counts as lent too, so that no more is repaid than is owed for good.
+        let lent = if self.wallets[wallet].kind == WalletKind::Prepaid { 0 } else { self.open_holds(wallet) };
+        let debt = (self.owed(wallet) - lent).max(0).min(self.balance(wallet, "cash"));
         self.post(&cash, &format!("wallet:{wallet}:recv"), debt);
         Answer::Done { duplicate: false }
     }
@@ -221,14 +223,18 @@ impl Oracle {
             (WalletKind::Prepaid, Some(hold), _) if hold > self.balance(wallet, "cash") => {
                 return Answer::Refused("insufficient_funds");
             }
-            (WalletKind::Postpaid, hold, Some(limit)) if self.owed(wallet) + hold.unwrap_or(0) > limit => {
+            (WalletKind::Postpaid, hold, Some(limit))
+                if hold.unwrap_or(0) > self.balance(wallet, "cash") + (limit - self.owed(wallet)).max(0) =>
+            {
                 return Answer::Refused("over_credit_limit");
             }
             (WalletKind::Prepaid | WalletKind::Postpaid, ..) => {}
         }
         let hold = hold.unwrap_or(0);
-        self.post(&self.lender(wallet), &format!("wallet:{wallet}:held"), hold);
-        self.orders.insert(n, Order { wallet, hold, state: "reserved", charge: None, expires_at });
+        let own = hold.min(self.balance(wallet, "cash"));
+        self.post(&format!("wallet:{wallet}:cash"), &format!("wallet:{wallet}:held"), own);
+        self.post(&format!("wallet:{wallet}:recv"), &format!("wallet:{wallet}:held"), hold - own);
+        self.orders.insert(n, Order { wallet, hold, own, state: "reserved", charge: None, expires_at });
         Answer::Held(hold)
     }
 
@@ -239,7 +245,7 @@ impl Oracle {
         if order.state != "reserved" && !late {
             return self.told(n, true);
         }
-        let (wallet, hold) = (order.wallet, if late { 0 } else { order.hold });
+        let (wallet, hold, own) = (order.wallet, if late { 0 } else { order.hold }, if late { 0 } else { order.own });
         let (cost, mut charge) = match end {
             End::Counted | End::Estimated => (tokens, rounded(tokens * 1055).max(i64::from(tokens > 0))),
             End::Undelivered => (tokens, 0),
@@ -247,7 +253,7 @@ impl Oracle {
         };
         let (mut usage_leg, terms) = (cost.min(charge), &self.wallets[wallet]);
         let limit = terms.limit.unwrap_or(if terms.kind == WalletKind::Postpaid { i64::MAX } else { 0 });
-        let cash = if terms.kind == WalletKind::Postpaid { 0 } else { self.balance(wallet, "cash") };
+        let cash = self.balance(wallet, "cash");
         let sources = [("held", hold), ("cash", cash), ("recv", limit - self.owed(wallet))];
         let mut charged = 0;
         for (part, most) in sources {
@@ -258,7 +264,7 @@ impl Oracle {
             self.post(&from, "rev:fee", taken - to_usage);
             (usage_leg, charge, charged) = (usage_leg - to_usage, charge - taken, charged + taken);
             if part == "held" {
-                self.post(&from, &self.lender(wallet), hold - taken);
+                self.release(wallet, own, hold - own, hold - taken);
             }
         }
         self.post(if end == End::Undelivered { "exp:loss:undelivered" } else { "cogs:acme" }, "prov:acme:payable", cost);
@@ -281,8 +287,8 @@ impl Oracle {
             return self.told(n, true);
         }
         order.state = state;
-        let (wallet, hold) = (order.wallet, order.hold);
-        self.post(&format!("wallet:{wallet}:held"), &self.lender(wallet), hold);
+        let (wallet, hold, own) = (order.wallet, order.hold, order.own);
+        self.release(wallet, own, hold - own, hold);
         if state == "released" {
             self.post("exp:loss:crash", "prov:acme:suspense", INPUT_COST);
         }

@@ -5,7 +5,8 @@ use super::store::{Store, open_at};
 use gotoai::adapters::stores::sqlite::{Database, Inspector, Run};
 use gotoai::base::{Clock, Money, Timestamp};
 use gotoai::domain::ledger::{
-    Action, Adjust, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, UsageSource, WalletKind,
+    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, UsageSource,
+    WalletKind,
 };
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -65,7 +66,8 @@ fn tamper(c: &Connection, sql: &str) {
 }
 
 fn run_once(inspector: &mut Inspector, whole: bool, now: Timestamp) -> Report {
-    inspector.run(whole, now, &|| false).unwrap().unwrap()
+    let evidence = AnchorEvidence::default();
+    inspector.run(Some(&evidence).filter(|_| whole), now, &|| false).unwrap().unwrap()
 }
 
 fn checks(report: &Report) -> BTreeSet<Check> {

@@ -2,8 +2,9 @@
 
 use super::commands::{dispatch, open, release, reserve, reserving, settle, settling, top_up};
 use super::store::{Store, open_at};
+use gotoai::adapters::stores::sqlite::Database;
 use gotoai::base::{Clock, Timestamp};
-use gotoai::domain::ledger::{Check, Command, Durability, Ledger, UsageSource, WalletKind};
+use gotoai::domain::ledger::{AnchorKey, Check, Command, Durability, Ledger, UsageSource, WalletKind};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs;
@@ -193,10 +194,11 @@ fn an_order_moved_by_hand() {
 #[test]
 fn the_triggers_refuse() {
     let (_folder, path) = history();
+    Database::open(&path).unwrap().make_anchor(&AnchorKey::generate().unwrap().0, Timestamp(1)).unwrap().unwrap();
     let c = Connection::open(&path).unwrap();
     // As the store's own connections have it; without it a replacement is not refused, only found.
     c.pragma_update(None, "recursive_triggers", "ON").unwrap();
-    for table in ["journal", "postings", "blocks", "price_sheets"] {
+    for table in ["journal", "postings", "blocks", "price_sheets", "anchors"] {
         let key = c.query_row(&format!("SELECT name FROM pragma_table_info('{table}') WHERE pk = 1"), [], |row| row.get::<_, String>(0));
         let key = key.unwrap();
         for sql in [

@@ -3,7 +3,7 @@
 use super::house::{House, Setup, ask, call, catalog, code, endpoint, header, sheet};
 use super::scripted::Scripted;
 use gotoai::base::{ErrorKind, KeyId, Secret, Timestamp};
-use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Mode, ProviderEntry};
+use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Mode, PriceHistory, ProviderEntry};
 use gotoai::domain::identity::{KeyRing, ModelPattern, Scope, UserPath, VirtualKey};
 use gotoai::pipeline::{Call, Credential};
 use std::collections::HashMap;
@@ -143,8 +143,8 @@ async fn while_the_only_providers_list_is_unknown_any_model_is_taken_at_its_word
 /// Three endpoints of one model: the dearest is best at everything, the middle one keeps data private, the last is cheap.
 fn choice(provider: &Arc<Scripted>) -> Vec<Endpoint> {
     let of = |id, usd, quality, code_quality| {
-        let price = sheet(usd, usd);
-        Endpoint { price: Some(price), quality, code_quality, ..endpoint(id, provider) }
+        let prices = PriceHistory::of([&*sheet(usd, usd)]);
+        Endpoint { prices, quality, code_quality, ..endpoint(id, provider) }
     };
     let private = Endpoint { data_policy: DataPolicy::NoRetention, ..of("b/m", 5, Some(60), Some(95)) };
     vec![of("a/m", 9, Some(90), Some(70)), private, of("c/m", 1, Some(40), None)]

@@ -4,7 +4,7 @@ use super::house::{House, ask, ask_stream, code, endpoint, header, text};
 use super::scripted::{Act, Scripted, broken, counted, done, error_event, finished, said};
 use bytes::Bytes;
 use gotoai::base::{Error, ErrorKind};
-use gotoai::domain::catalog::Endpoint;
+use gotoai::domain::catalog::{Endpoint, PriceHistory};
 use gotoai::domain::identity::Principal;
 use gotoai::domain::ledger::{EventKind, Ledger, OrderState, UsageSource, WalletKind};
 use gotoai::domain::provider::FaultKind;
@@ -181,7 +181,7 @@ async fn an_empty_wallet_is_told_before_anything_is_sent() {
 
 #[tokio::test]
 async fn what_has_no_price_is_unknown_spend_for_a_postpaid_wallet_and_refused_to_a_prepaid_one() {
-    let unpriced = |provider: &Arc<Scripted>| Endpoint { price: None, pinned: None, ..endpoint("acme/m", provider) };
+    let unpriced = |provider: &Arc<Scripted>| Endpoint { prices: PriceHistory::default(), ..endpoint("acme/m", provider) };
     let provider = Scripted::new([]);
     let prepaid = House::new(vec![unpriced(&provider)]).await;
     assert_eq!(code(prepaid.chat(&ask("m")).await).await, "model_unpriced");

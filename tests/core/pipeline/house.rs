@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gotoai::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, Money, OrderId, Ratio, Secret};
-use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PinnedPrice, PriceLine, PriceSheet, ProviderEntry};
+use gotoai::domain::catalog::{Catalog, DataPolicy, Endpoint, Meter, PriceHistory, PriceLine, PriceSheet, ProviderEntry};
 use gotoai::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
 use gotoai::domain::identity::KeyRing;
 use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
@@ -25,12 +25,8 @@ use tokio::sync::Semaphore;
 
 /// Dollars a million tokens: one dollar is 1 000 nano-units a token.
 pub(crate) fn sheet(input_usd: i64, output_usd: i64) -> Arc<PriceSheet> {
-    let line = |meter, usd: i64| PriceLine { meter, num: usd * 1_000_000_000_000, per: 1_000_000, above_input_tokens: None };
-    Arc::new(PriceSheet {
-        lines: vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)],
-        source: "test".into(),
-        effective_at_ms: 0,
-    })
+    let line = |meter, usd: i64| PriceLine::new(meter, usd * 1_000_000_000_000, 1_000_000);
+    Arc::new(PriceSheet::new(vec![line(Meter::InputUncached, input_usd), line(Meter::OutputText, output_usd)], "test".into(), 0))
 }
 
 /// `provider/model` of a family that hangs up when its reader leaves; a test changes what it is about.
@@ -42,13 +38,13 @@ pub(crate) fn endpoint(id: &str, provider: &Arc<impl Provider + 'static>) -> End
         provider_name: provider_name.into(),
         family: Family::by_name("openai").unwrap(),
         model: model.into(),
-        pinned: Some(PinnedPrice::of(&price)),
-        price: Some(price),
+        prices: PriceHistory::of([&*price]),
         context_window: None,
         max_output: Some(1000),
         quality: None,
         code_quality: None,
         data_policy: DataPolicy::Standard,
+        own_key: false,
         retry: RetryPolicy { initial_backoff: Duration::from_millis(2), max_backoff: Duration::from_millis(200), ..RetryPolicy::default() },
         rank: 0,
         provider: Arc::clone(provider) as Arc<dyn Provider>,
@@ -133,6 +129,7 @@ impl House {
         let snapshot = Snapshot {
             catalog: catalog(endpoints, &[]),
             fee: Ratio::ZERO,
+            markup: Vec::new(),
             hold_timeout: Duration::from_secs(900),
             kill_switch: false,
             open: true,
@@ -151,6 +148,7 @@ impl House {
             clock: Clock::system(),
             snapshot: ArcSwap::from_pointee(setup.snapshot),
             keys: ArcSwap::from_pointee(KeyRing::default()),
+            terms: ArcSwap::default(),
             ledger: setup.ledger.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
             frozen: ArcSwapOption::empty(),
             cache: setup.cache,
@@ -234,6 +232,7 @@ pub(crate) fn call(body: &Value) -> Call {
         request_id: "req-1".into(),
         credential: Credential::None,
         mode: None,
+        labels: Vec::new(),
         body: Bytes::from(body.to_string()),
     }
 }

@@ -6,5 +6,6 @@ mod exits;
 mod failover;
 mod house;
 mod leaving;
+mod prices;
 mod scripted;
 mod wire;

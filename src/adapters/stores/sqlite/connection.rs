@@ -13,6 +13,7 @@ const APPLICATION_ID: i32 = 0x676f_746f;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_clearing.sql"),
+    include_str!("migrations/0003_anchors.sql"),
     include_str!("migrations/0006_findings.sql"),
 ];
 
@@ -67,6 +68,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // SQLite's own checkpoints swallow their errors: a disk that fails in them would go unnoticed. The ledger's writer makes
+    // them (`writer.rs`), and the last connection when it closes.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // Otherwise INSERT OR REPLACE deletes rows without firing the triggers that forbid it.
     connection.pragma_update(None, "recursive_triggers", "ON")?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;

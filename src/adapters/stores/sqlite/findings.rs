@@ -141,6 +141,7 @@ fn put(c: &Connection, finding: &Finding, report: &Report, now: Timestamp) -> ru
         Subject::Ledger
         | Subject::Entry(_)
         | Subject::Block(_)
+        | Subject::Anchor(_)
         | Subject::Price(_)
         | Subject::Window(..)
         | Subject::Endpoint(_)
@@ -329,7 +330,7 @@ impl Database {
     }
 
     /// A compensating entry answers it.
-    pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, i64), now: Timestamp) -> Result<()> {
+    pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, Option<i64>), now: Timestamp) -> Result<()> {
         self.with(|c| {
             c.execute(
                 "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 WHERE id = ?1",

@@ -3,9 +3,9 @@
 //! Refuses to know: what must agree (the verifier), what follows from a finding.
 
 use super::connection::{Database, from_sqlite};
-use super::rows;
+use super::{anchors, rows};
 use crate::base::{Result, Timestamp};
-use crate::domain::ledger::{Account, AccountId, Balance, Check, Event, Finding, Remedy, Report, Subject, Verifier};
+use crate::domain::ledger::{Account, AccountId, AnchorEvidence, Balance, Check, Finding, Remedy, Report, Subject, Verifier};
 use crate::domain::risk::Budget;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::{HashMap, HashSet};
@@ -49,10 +49,10 @@ impl Inspector {
         Ok((c, &self.verifier))
     }
 
-    /// One run: everything, or what is new. `None` if it was told to stop on the way, which it asks `stopped` after every slice.
+    /// One run: everything (with what is known of anchors outside), or what is new. `None` if it was told to stop on the way, which it asks `stopped` after every slice.
     /// A row that cannot be read is a finding like any other.
-    pub fn run(&mut self, whole: bool, now: Timestamp, stopped: &dyn Fn() -> bool) -> Result<Option<Report>> {
-        let outcome = if whole { self.full(now, stopped) } else { self.new_entries(now, stopped) };
+    pub fn run(&mut self, whole: Option<&AnchorEvidence>, now: Timestamp, stopped: &dyn Fn() -> bool) -> Result<Option<Report>> {
+        let outcome = if let Some(evidence) = whole { self.full(evidence, now, stopped) } else { self.new_entries(now, stopped) };
         outcome.or_else(|error| {
             // Half of a slice may have been fed.
             self.verifier = Verifier::new();
@@ -71,8 +71,9 @@ impl Inspector {
     }
 
     /// The journal from the first entry, every stored row.
-    fn full(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
+    fn full(&mut self, evidence: &AnchorEvidence, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
         (self.verifier, self.named) = (Verifier::new(), 0);
+        self.verifier.anchors(&anchors::all(&self.connection)?, evidence);
         while self.slice(now)? {
             if stopped() {
                 return Ok(None);
@@ -106,7 +107,7 @@ impl Inspector {
         accounts.extend(touched.accounts);
         for id in accounts {
             match account(&c, id)? {
-                Some((account, balance)) => show_account(&mut self.verifier, &account, balance),
+                Some((account, balance)) => self.verifier.account(&account, balance),
                 None => self.verifier.lost_account(id),
             }
         }
@@ -173,7 +174,7 @@ fn catch_up(c: &Transaction<'_>, verifier: &mut Verifier, named: &mut i64, last:
     let mut journal = c.prepare_cached(&sql)?;
     let mut journal = journal.query([from, last])?;
     while let Some(row) = journal.next()? {
-        let (mut event, leaf): (Event, Vec<u8>) = rows::event(row)?;
+        let (mut event, stored_leaf) = rows::event(row)?;
         while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(seq, _)| *seq <= event.seq)) {
             let (seq, posting) = line?;
             if seq == event.seq {
@@ -187,7 +188,7 @@ fn catch_up(c: &Transaction<'_>, verifier: &mut Verifier, named: &mut i64, last:
         {
             verifier.revive(&order, event.kind);
         }
-        verifier.event(&event, &leaf);
+        verifier.event(&event, event.leaf(), &stored_leaf);
         while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
             verifier.block(&block?);
         }
@@ -236,13 +237,6 @@ fn account(c: &Connection, id: AccountId) -> rusqlite::Result<Option<(Account, O
     c.prepare_cached(&format!("{ACCOUNTS} WHERE a.id = ?1"))?.query_row([id], account_row).optional()
 }
 
-fn show_account(verifier: &mut Verifier, account: &Account, balance: Option<Balance>) {
-    verifier.account(account, balance.unwrap_or_default());
-    if balance.is_none() {
-        verifier.lost_balance(account);
-    }
-}
-
 /// Orders whose rows have not been seen to agree at their end.
 fn show_waiting(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite::Result<()> {
     for id in verifier.waiting() {
@@ -267,6 +261,7 @@ fn show_grants(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusql
 
 fn show_all(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite::Result<()> {
     verifier.sealed();
+    verifier.anchored();
     verifier.take_touched();
     let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
     let mut wallets = wallets.query([])?;
@@ -277,7 +272,7 @@ fn show_all(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite
     let mut accounts = accounts.query([])?;
     while let Some(row) = accounts.next()? {
         let (account, balance) = account_row(row)?;
-        show_account(verifier, &account, balance);
+        verifier.account(&account, balance);
     }
     show_waiting(c, verifier, now)?;
     show_strangers(c, verifier, now)?;

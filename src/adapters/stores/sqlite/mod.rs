@@ -1,6 +1,11 @@
 //! SQLite, the embedded default: one file, nothing to install. One writer thread with group commit; readers beside it.
 
+mod anchors;
+mod aside;
+mod books;
+mod budgets;
 mod connection;
+mod export;
 mod findings;
 mod inspect;
 mod keys;
@@ -8,6 +13,7 @@ mod ledger;
 mod model_lists;
 mod node;
 mod outbox;
+mod reader;
 mod rebuild;
 mod rows;
 mod writer;

@@ -6,7 +6,9 @@ use super::connection::{Database, from_sqlite};
 use super::inspect::Inspector;
 use super::{outbox, rows};
 use crate::base::{Error, ErrorKind, OrderId, Result, Timestamp};
-use crate::domain::ledger::{Account, Balance, Event, Order, OrderState, Posting, Remedy, Verifier, Wallet, WalletKind, project};
+use crate::domain::ledger::{
+    Account, AnchorEvidence, Balance, Event, Order, OrderState, Posting, Remedy, Verifier, Wallet, WalletKind, project,
+};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -24,7 +26,7 @@ impl Database {
     /// the journal itself is not as it was written.
     pub fn rebuild(&self, by: Option<(&str, &str)>, now: Timestamp) -> Result<Rebuilt> {
         let mut inspector = Inspector::new(self)?;
-        let report = inspector.run(true, now, &|| false)?.unwrap_or_default();
+        let report = inspector.run(Some(&AnchorEvidence::default()), now, &|| false)?.unwrap_or_default();
         if let Some(changed) = report.findings.iter().find(|finding| finding.remedy == Remedy::Restore) {
             let why = format!("the journal itself was changed, so nothing can be made from it: {}; restore a backup", changed.detail);
             return Err(Error::new(ErrorKind::Conflict, why));

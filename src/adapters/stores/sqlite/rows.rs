@@ -3,7 +3,7 @@
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::identity::{ModelPattern, UserPath};
 use crate::domain::ledger::{
-    AccountId, Block, Event, EventKind, Grant, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind, WindowId,
+    AccountId, Block, Event, EventKind, Grant, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind, WindowId,
 };
 use crate::domain::risk::{Budget, Limit, Scope, Unit, Used};
 use rusqlite::types::Type;
@@ -209,8 +209,8 @@ pub(super) fn replace_order(c: &Connection, order: &Order) -> rusqlite::Result<(
 
 pub(super) const EVENT_COLUMNS: &str = "seq, kind, order_id, op_id, ts, payload, leaf";
 
-/// An event without its postings, and its stored leaf.
-pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
+/// An event without its postings, and its stored leaf; zeros where none can be read, which is no event's.
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Hash)> {
     let kind: i64 = row.get(1)?;
     let event = Event {
         seq: row.get(0)?,
@@ -221,7 +221,8 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Vec<u8>)> {
         payload: row.get(5)?,
         postings: Vec::new(),
     };
-    Ok((event, row.get(6)?))
+    let leaf = row.get_ref(6)?.as_blob().ok().and_then(|leaf| leaf.try_into().ok());
+    Ok((event, leaf.unwrap_or_default()))
 }
 
 /// Writes events with their leaves, in order.

@@ -21,6 +21,10 @@ use tokio::sync::oneshot;
 /// Settlements of a failed commit are tried again this often, even when nothing else comes.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// Pages in the log before they are moved to the file. Longer than SQLite's own, so that a page written again and again is
+/// moved less often.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
 type Answer = oneshot::Sender<Result<Reply>>;
 
 /// Commands on their way to the writer. Settlements always get in; reserves only while there is room.
@@ -141,9 +145,7 @@ impl Writer {
         let tune = || {
             connection.pragma_update(None, "synchronous", level)?;
             // KiB; grown into under load only. The default of 2 MB reads pages back from the file all the time.
-            connection.pragma_update(None, "cache_size", -16_384)?;
-            // Pages. Longer than the default, so that a page written again and again is moved to the file less often.
-            connection.pragma_update(None, "wal_autocheckpoint", 4_000)
+            connection.pragma_update(None, "cache_size", -16_384)
         };
         tune().map_err(|error| from_sqlite(&error))?;
         let mut writer = Self {
@@ -166,19 +168,21 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Queue) {
         let _ended = Ended(queue);
         loop {
-            let patience = (!self.unsettled.is_empty()).then_some(RETRY_EVERY);
+            let is_ill = self.broken.is_none() && queue.failing().is_some();
+            let patience = (is_ill || !self.unsettled.is_empty()).then_some(RETRY_EVERY);
             let Some(batch) = queue.take(patience) else { break };
             self.serve(queue, batch);
         }
         self.retry_unsettled(false);
     }
 
-    /// Books one batch and answers it. An empty one only tries again what is unsettled.
+    /// Books one batch and answers it. An empty one only tries again what is unsettled, and whether the store works: while it
+    /// is reported as failing nobody may come who would find out.
     fn serve(&mut self, queue: &Queue, batch: Vec<(Command, Answer)>) {
         if batch.is_empty() {
             self.retry_unsettled(false);
-            if self.unsettled.is_empty() {
-                queue.report(None);
+            if self.unsettled.is_empty() && self.broken.is_none() {
+                queue.report(self.probe().err().map(|error| self.fail(&error).message));
             }
             return;
         }
@@ -199,6 +203,28 @@ impl Writer {
             self.retry_unsettled(true);
         }
         self.unsettled.extend(unsettled);
+        if let Err(error) = self.checkpoint() {
+            queue.report(Some(self.fail(&error).message));
+        }
+    }
+
+    /// Writes what is there already.
+    fn probe(&self) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached("UPDATE control SET v = v WHERE k = 'version'")?.execute([])
+    }
+
+    /// Moves the log to the file once it has grown, when everybody has been answered.
+    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        // Looks, and does nothing: how many pages the log has, and how many of them are in the file.
+        let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let (logged, moved) = self.connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], pages)?;
+        if logged >= CHECKPOINT_PAGES && logged > moved {
+            self.connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Decides and commits the commands in one transaction; an error says that nothing of them has happened. A command that
@@ -285,7 +311,7 @@ impl Writer {
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
         self.undo();
         let public = Error { kind: ErrorKind::LedgerUnavailable, ..from_sqlite(error) };
-        tracing::error!(error = %error, "ledger: the commit failed, nothing of it was booked");
+        tracing::error!(error = %error, "ledger: the store failed; a commit that it failed in has booked nothing");
         let is_disk_in_doubt = |code| matches!(code, ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
         if error.sqlite_error_code().is_some_and(is_disk_in_doubt) {
             // After a failed write or sync nobody knows what is on the disk: stop, never retry (fsync may drop pages).

@@ -11,7 +11,7 @@ use crate::domain::ledger::event::{BuilderShare, SettlePayload};
 use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
 use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part};
 use crate::domain::ledger::posting::{Posting, PostingCode};
-use crate::domain::ledger::settle::Rated;
+use crate::domain::ledger::rated::Rated;
 use crate::domain::ledger::state::Wallet;
 use std::sync::Arc;
 
@@ -221,6 +221,7 @@ fn payload(operation: &Operation, true_up: &TrueUp, order: &Order) -> SettlePayl
     let nano = |money: Option<Money>| money.map(Money::as_nano);
     SettlePayload {
         state: order.state.name().to_owned(),
+        endpoint: true_up.endpoint.clone(),
         provider: Some(Arc::clone(&true_up.provider)),
         price: true_up.rated.as_ref().map(|rated| hex(&rated.price.hash)),
         rated: true_up.rated.as_ref().map(Rated::terms),

@@ -8,6 +8,10 @@ use crate::domain::ledger::order::{HoldSource, Order, Part};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::state::{State, Wallet, WalletKind};
 
+/// Grants that one hold may draw on. An entry has 16 lines: a settlement needs up to 3 for the charge, 2 for the cost, 4 for
+/// losses, and one for each source that gets something back (these, cash, credit).
+const MAX_GRANTS: usize = 5;
+
 /// A hold that can be taken: how much, and from where.
 #[derive(Debug)]
 pub(super) struct Funding {
@@ -36,12 +40,9 @@ fn credit_left(state: &State, wallet: &Wallet) -> Option<i64> {
 fn sources(state: &State, wallet: &Wallet, now: Timestamp) -> Vec<Part> {
     let mut parts = Vec::with_capacity(wallet.grants.len() + 2);
     let spendable = wallet.grants.iter().filter(|grant| grant.expires_at.is_none_or(|at| at > now)).map(|grant| grant.account);
-    for account in spendable.chain([wallet.cash]) {
-        let balance = state.balance(account).credit_balance();
-        if balance > 0 {
-            parts.push(Part(account, balance));
-        }
-    }
+    let filled = |account| Some(Part(account, state.balance(account).credit_balance())).filter(|part| part.1 > 0);
+    parts.extend(spendable.filter_map(filled).take(MAX_GRANTS));
+    parts.extend(filled(wallet.cash));
     if wallet.kind == WalletKind::Postpaid {
         parts.push(Part(wallet.receivable, credit_left(state, wallet).unwrap_or(i64::MAX)));
     }

@@ -10,8 +10,10 @@ use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Set
 use crate::domain::ledger::event::{BuilderShare, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use crate::domain::ledger::order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
-use crate::domain::ledger::settle::{Amounts, Rated};
+use crate::domain::ledger::rated::Rated;
+use crate::domain::ledger::settle::Amounts;
 use crate::domain::ledger::state::{OpRecord, Wallet, WindowId};
+use crate::domain::ledger::terms::HoldPolicy;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
@@ -62,7 +64,8 @@ impl Desk<'_> {
     /// Wallet and budgets together, all or nothing.
     fn admit(&mut self, reserve: &Reserve, wallet: &Wallet) -> Result<(Money, Funding, Vec<WindowId>), Refusal> {
         let asked = reserve.hold.unwrap_or(Money::ZERO);
-        let least = reserve.least.unwrap_or(asked).min(asked);
+        let shrinks = wallet.hold() != HoldPolicy::Strict;
+        let least = reserve.least.filter(|_| shrinks).unwrap_or(asked).min(asked);
         // The wallet first: what it refuses is no budget's affair.
         let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least))?;
         let (allowed, windows) = self.admit_to_budgets(reserve, asked, least)?;
@@ -390,6 +393,7 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
         finish: settle.finish.to_owned(),
+        outcome: settle.outcome,
         actor: None,
         reference: None,
     }

@@ -91,7 +91,7 @@ impl Check {
             Self::R14 => "what is served has a price",
             Self::R15 => "what is sold is not sold below its cost",
             Self::R20 => "refunds are within charges, expired grants are empty",
-            Self::R21 => "hash chain and Merkle roots hold",
+            Self::R21 => "hash chain, Merkle roots and anchors hold",
             Self::R22 => "idempotency keys belong to live calls and existing orders",
             Self::R24 => "the ledger's time never runs backwards",
             Self::R25 => "the books are reconciled all the time",

@@ -67,9 +67,7 @@ impl Verifier {
         if settled.state == OrderState::Unpriced.name() {
             conduct.unpriced.insert(id, Arc::clone(&endpoint));
         }
-        let own_key = settled.rated.as_ref().is_some_and(|rated| rated.own_key);
         if let (Some(charge), Some(cost)) = (settled.charge_nano, settled.cost_nano)
-            && !own_key
             && !correction
         {
             // What a policy leaves with the platform, and what the wallet could not pay, is no price.

@@ -19,6 +19,8 @@ pub enum Subject {
     /// By sequence number.
     Entry(i64),
     Block(i64),
+    /// By what is wrong with it.
+    Anchor(Box<str>),
     /// By hash, in hexadecimal.
     Price(Box<str>),
     /// A budget's number and the start of the window.
@@ -37,6 +39,7 @@ impl fmt::Display for Subject {
             Self::Order(id) => write!(f, "order {id}"),
             Self::Entry(seq) => write!(f, "entry {seq}"),
             Self::Block(n) => write!(f, "block {n}"),
+            Self::Anchor(wrong) => f.write_str(wrong),
             Self::Price(hash) => write!(f, "price {hash}"),
             Self::Window(budget, start) => write!(f, "budget {budget} from {start}"),
             Self::Endpoint(id) => write!(f, "endpoint {id}"),
@@ -136,6 +139,8 @@ pub struct Report {
     pub last_ts: Option<Timestamp>,
     /// Number and hash of the last block.
     pub head: Option<(i64, Hash)>,
+    /// Stored anchors, and those in the file outside where it could be read.
+    pub anchors: (usize, Option<usize>),
     /// Orders settled, and those of them that wait for the provider's own count.
     pub settled: i64,
     pub provisional: i64,

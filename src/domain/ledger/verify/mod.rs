@@ -18,8 +18,10 @@ pub use finding::{Compensation, Finding, Remedy, Report, Subject};
 use told::Told;
 
 use super::account::{AccountId, AccountPath, Balance};
+use super::anchor::{Anchor, AnchorCheck, AnchorEvidence};
 use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
 use super::event::{AccountPayload, Event, EventKind, SettlePayload};
+use super::rated::RatedTerms;
 use super::state::WindowId;
 use crate::base::{OrderId, Timestamp};
 use crate::domain::catalog::PriceSheet;
@@ -48,6 +50,7 @@ pub struct Verifier {
     prices: HashMap<String, PriceSheet>,
     conduct: Conduct,
     leaves: Vec<Hash>,
+    anchors: AnchorCheck,
     /// Debits and credits of all stored balances.
     total: (i128, i128),
     last_ts: Timestamp,
@@ -97,6 +100,7 @@ impl Verifier {
             prices: HashMap::new(),
             conduct: Conduct::default(),
             leaves: Vec::new(),
+            anchors: AnchorCheck::default(),
             total: (0, 0),
             last_ts: Timestamp(i64::MIN),
             last_seq: 0,
@@ -148,24 +152,39 @@ impl Verifier {
         }
     }
 
-    /// Computes the cost of a settlement again from its usage and its pinned price.
+    /// Computes cost and charge of a settlement again from its usage, its pinned prices and its terms.
     fn recompute(&mut self, seq: i64, settled: &SettlePayload) {
-        let (Some(hash), Some(stored)) = (&settled.price, &settled.cost_exact) else { return };
-        let computed = self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage));
-        let found = match computed {
-            None => Finding::new(Check::R08, Subject::Entry(seq), format!("entry {seq} refers to price sheet {hash}, which is not stored")),
-            Some(Ok(exact)) if exact.to_string() == *stored => return,
-            Some(Ok(exact)) => {
-                let detail = format!("entry {seq}: the cost is stored as {stored} nano, usage and price make {exact}");
-                Finding::new(Check::R08, Subject::Entry(seq), detail).between(exact, stored)
-            }
-            Some(Err(error)) => Finding::new(Check::R08, Subject::Entry(seq), format!("entry {seq}: {error}")),
-        };
-        self.report.add(found.with(Remedy::Restore));
+        if let Some(detail) = self.miscomputed(settled) {
+            self.changed(Check::R08, Subject::Entry(seq), format!("entry {seq}: {detail}"));
+        }
     }
 
-    /// The next event, with the leaf that is stored for it.
-    pub fn event(&mut self, event: &Event, stored_leaf: &[u8]) {
+    fn miscomputed(&self, settled: &SettlePayload) -> Option<String> {
+        let (hash, stored) = (settled.price.as_ref()?, settled.cost_exact.as_ref()?);
+        // Entries of before there were tiers were rated at the standard one.
+        let rated = settled.rated.clone().unwrap_or_else(|| RatedTerms { at_ms: self.last_ts.0, ..RatedTerms::default() });
+        let computed = match self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage, &rated.rating())) {
+            None => return Some(format!("it refers to price sheet {hash}, which is not stored")),
+            Some(Err(error)) => return Some(error.to_string()),
+            Some(Ok(exact)) => exact,
+        };
+        // On the caller's own key the provider's cost is not ours.
+        let cost = rated.upstream_cost_exact.as_ref().unwrap_or(stored);
+        if computed.to_string() != *cost {
+            return Some(format!("the cost is stored as {cost} nano, usage and price make {computed}"));
+        }
+        let by_terms = settled.rated.is_some() && settled.outcome.is_none() && rated.upstream_cost_exact.is_none();
+        let told = settled.charge_exact.as_ref().filter(|_| by_terms)?;
+        let charge = rated.charge(&settled.usage, computed, |hash| self.prices.get(hash).cloned());
+        if charge.is_some_and(|charge| charge.to_string() == *told) {
+            return None;
+        }
+        let made = charge.map_or_else(|| "nothing that can be computed".to_owned(), |charge| format!("{charge} nano"));
+        Some(format!("the exact charge is stored as {told} nano, its terms make {made}"))
+    }
+
+    /// The next event, with its leaf (`Event::leaf`, which may be computed where the event is read) and the one that is stored.
+    pub fn event(&mut self, event: &Event, leaf: Hash, stored_leaf: &[u8]) {
         self.report.events += 1;
         if event.seq != self.last_seq + 1 {
             let detail = format!("journal: entry {} follows entry {}", event.seq, self.last_seq);
@@ -177,7 +196,6 @@ impl Verifier {
         }
         self.last_ts = event.ts;
         self.report.last_ts = Some(event.ts);
-        let leaf = event.leaf();
         if leaf != *stored_leaf {
             let detail = format!("entry {} was changed: its content does not match its leaf", event.seq);
             self.changed(Check::R21, Subject::Entry(event.seq), detail);
@@ -268,9 +286,27 @@ impl Verifier {
         if !wrong.is_empty() {
             self.changed(Check::R21, Subject::Block(block.n), wrong.join("; "));
         }
+        for wrong in self.anchors.block(block) {
+            self.changed(Check::R21, Subject::Block(block.n), wrong);
+        }
         self.leaves.clear();
         self.chained_seq = self.last_seq;
         self.report.head = Some((block.n, block.hash));
+    }
+
+    /// The stored anchors in order, before the journal, with what is known of anchors besides.
+    pub fn anchors(&mut self, stored: &[Anchor], evidence: &AnchorEvidence) {
+        self.report.anchors = (stored.len(), evidence.outside.as_ref().map(Vec::len));
+        for wrong in self.anchors.begin(stored, evidence) {
+            self.changed(Check::R21, Subject::Anchor(wrong.as_str().into()), wrong);
+        }
+    }
+
+    /// Anchored heads that never came, after the last block.
+    pub fn anchored(&mut self) {
+        for wrong in self.anchors.finish() {
+            self.changed(Check::R21, Subject::Anchor(wrong.as_str().into()), wrong);
+        }
     }
 
     /// Entries that no block seals, once the whole journal and all blocks have been fed.

@@ -118,8 +118,12 @@ impl Verifier {
         }
     }
 
-    /// A stored account with its stored balance.
-    pub fn account(&mut self, account: &Account, stored: Balance) {
+    /// A stored account with its stored balance; `None` where that has no row.
+    pub fn account(&mut self, account: &Account, stored: Option<Balance>) {
+        if stored.is_none() {
+            self.lost_balance(account);
+        }
+        let stored = stored.unwrap_or_default();
         self.shown.accounts.insert(account.id);
         self.total.0 += i128::from(stored.debits);
         self.total.1 += i128::from(stored.credits);
@@ -248,8 +252,7 @@ impl Verifier {
         self.report.add(Finding::new(Check::R03, Subject::Account(path), detail).with(Remedy::Rebuild));
     }
 
-    /// A stored account whose balance has no row.
-    pub fn lost_balance(&mut self, account: &Account) {
+    fn lost_balance(&mut self, account: &Account) {
         let detail = format!("account '{}' has no stored balance", account.path);
         let finding = Finding::new(Check::R02, Subject::Account(account.path.clone()), detail).with(Remedy::Rebuild);
         self.report.add(finding.within(wallet_of(&account.path)));
@@ -304,6 +307,7 @@ impl Verifier {
     /// One pass, everything fed and shown.
     pub fn finish(mut self) -> Report {
         self.sealed();
+        self.anchored();
         self.all_shown();
         self.take_report(self.last_ts)
     }

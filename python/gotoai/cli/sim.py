@@ -1,0 +1,119 @@
+"""``gotoai sim``: the request path on a virtual clock, with everything going wrong that can, and the books after."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gotoai.cli import options, render, session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# Without a seed of its own a run should say something about more than one history.
+SEEDS_BY_DEFAULT = 25
+
+
+def words(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str] | None:
+    """Words with commas between them; ``none`` is the empty list."""
+    return [] if value == "none" else value.split(",") if value is not None else None
+
+
+def numbers(context: click.Context, option: click.Parameter, value: str | None) -> list[int] | None:
+    """Whole numbers with commas between them; ``none`` is the empty list."""
+    listed = words(context, option, value)
+    if listed is not None and not all(word.isdecimal() for word in listed):
+        raise click.BadParameter(f"{value!r} is no list of whole numbers, such as 3,7", context, option)
+    return None if listed is None else [int(word) for word in listed]
+
+
+@click.command(
+    short_help="Play calls, faults and crashes on a virtual clock and audit the books.",
+    epilog=options.examples(
+        "gotoai sim --seed 7",
+        "gotoai sim --seed 7 --seeds 100 --orders 1000",
+        "gotoai sim --seed 7 --enumerate",
+        "gotoai sim --seed 7 --calls 3 --faults cut --crash-at 41 --trace",
+        "gotoai sim --sabotage lost_settlement",
+        "gotoai sim --seeds 1000 --json | jq .leaked",
+    ),
+)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The first seed; the same seed is the same run.")
+@click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="How many seeds from there on.")
+@click.option("--orders", type=click.IntRange(1, 10_000), metavar="N", help="Calls in each seed.")
+@click.option("--enumerate", "enumerated", is_flag=True, help="Crash once at every point of each seed.")
+@click.option("--calls", metavar="LIST", callback=numbers, help="Only these calls of the seed.")
+@click.option("--faults", metavar="LIST", callback=words, help="These faults instead of the seed's own, or none.")
+@click.option("--crash-at", metavar="LIST", callback=numbers, help="Crash at these points, or none.")
+@click.option("--sabotage", metavar="NAME", help="Put a defect into the ledger, to see it found.")
+@click.option("--trace", is_flag=True, help="Tell every step; for one seed.")
+@options.as_json
+def sim(
+    seed: int | None,
+    seeds: int | None,
+    orders: int | None,
+    enumerated: bool,
+    calls: list[int] | None,
+    faults: list[str] | None,
+    crash_at: list[int] | None,
+    sabotage: str | None,
+    trace: bool,
+    as_json: bool,
+) -> None:
+    """Simulates calls, faults and crashes in memory and audits the books. Exits with 1 when a rule is broken.
+
+    The request path and the ledger's rules are the real ones; providers, callers, disk and time are simulated. A
+    failure is made small and comes with the command that plays it again. Needs no key, no network and no store.
+    """
+    count = seeds or (SEEDS_BY_DEFAULT if seed is None else 1)
+    question = {
+        "seed": 1 if seed is None else seed,
+        "seeds": count,
+        "orders": orders,
+        "enumerate": enumerated,
+        "calls": calls,
+        "faults": faults,
+        "crash_at": crash_at,
+        "sabotage": sabotage,
+        "trace": trace,
+    }
+    told = progress(count)
+    with session.errors_shown(as_json):
+        from gotoai._core import simulate
+
+        summary: dict[str, Any] = json.loads(simulate(json.dumps(question).encode(), told))
+    render.show(summary, as_json, view)
+    if summary["failures"]:
+        raise click.exceptions.Exit(1)
+
+
+def progress(seeds: int) -> Callable[[int, int, int], None]:
+    """Says on stderr how far it is, about ten times in all."""
+    step = -(-seeds // 10)
+
+    def told(done: int, orders: int, failures: int) -> None:
+        if done % step == 0 and done < seeds:
+            render.remark(f"{done} of {seeds} seeds, {orders} orders, {failures} failures")
+
+    return told
+
+
+def view(summary: Mapping[str, Any]) -> None:
+    """What was played, what it came to, and what is wrong."""
+    for step in summary.get("trace", []):
+        render.line(step)
+    counts = ("seeds", "runs", "lives", "points", "calls", "orders")
+    render.facts("Played", [(name, summary[name]) for name in counts])
+    render.facts("Orders by how they ended", sorted(summary["states"].items()))
+    render.facts("Faults", sorted(summary["faults"].items()))
+    money = ("paid_in", "charged", "absorbed", "billed_by_providers", "cost_booked", "uncertain", "leaked")
+    render.facts("Money, in USD", [(name.replace("_", " "), summary[name]) for name in money])
+    for failure in summary["failures"]:
+        render.line(f"\nrule '{failure['rule']}' is broken: {failure['what']}\n")
+        for step in failure["trace"]:
+            render.line(step)
+        render.line(f"\nplay it again: {failure['command']}")
+    if not summary["failures"]:
+        render.line("every rule holds")

@@ -1,0 +1,223 @@
+//! Owns: one process's view of the ledger in memory: commands wait in a queue until somebody takes them as a batch, commits
+//! the batch, and delivers its answers, three steps between which the process may die. No thread, no timer.
+//! Refuses to know: when to commit (its user), how rows are kept (rows).
+
+use super::rows::Rows;
+use crate::base::{Clock, Error, ErrorKind, Result, Timestamp};
+use crate::domain::ledger::{
+    Command, EntryQuery, Journal, Ledger, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
+};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+
+/// What a crash spares. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct Disk(pub(super) Arc<Mutex<Rows>>);
+
+type Answer = oneshot::Sender<Result<Reply>>;
+
+/// Commands of one commit.
+pub struct Batch(Vec<(Command, Answer)>);
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.0.iter().map(|(command, _)| command)
+    }
+}
+
+/// What a commit has to say, one answer a command. What is dropped undelivered tells its caller only that the ledger is gone.
+pub struct Answers(std::vec::IntoIter<(Answer, Result<Reply>)>);
+
+impl Answers {
+    fn new(answers: Vec<(Answer, Result<Reply>)>) -> Self {
+        Self(answers.into_iter())
+    }
+
+    /// Delivers the next answer; false if there is none left.
+    pub fn deliver_next(&mut self) -> bool {
+        let Some((answer, outcome)) = self.0.next() else { return false };
+        // Who does not wait any more does not need it.
+        let _ = answer.send(outcome);
+        true
+    }
+
+    pub fn deliver(mut self) {
+        while self.deliver_next() {}
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    queue: VecDeque<(Command, Answer)>,
+    closed: bool,
+}
+
+/// The ledger of one process. Several may have been opened on one disk; only the last one commits.
+pub struct MemoryLedger {
+    pub(super) disk: Disk,
+    pub(super) clock: Clock,
+    epoch: i64,
+    inner: Mutex<Inner>,
+    filled: Notify,
+}
+
+impl MemoryLedger {
+    const NODE: i64 = 0;
+
+    /// A new process: takes the next epoch and reads what is committed. Orders that earlier epochs left open wait for
+    /// `recover`.
+    pub fn open(disk: &Disk, clock: &Clock) -> Self {
+        let (state, epoch) = {
+            let mut rows = disk.0.lock();
+            rows.epoch += 1;
+            (rows.load(), rows.epoch)
+        };
+        let inner = Mutex::new(Inner { state, ..Inner::default() });
+        Self { disk: disk.clone(), clock: clock.clone(), epoch, inner, filled: Notify::new() }
+    }
+
+    /// Queues the settlement of every open order of a dead epoch, oldest first.
+    pub fn recover(&self) -> Vec<Ticket> {
+        let left = {
+            let rows = self.disk.0.lock();
+            let is_left = |order: &&crate::domain::ledger::Order| order.state.is_open() && order.epoch < self.epoch;
+            rows.orders.iter().filter(is_left).map(|order| order.id).collect::<Vec<_>>()
+        };
+        left.into_iter().map(|order| self.submit(Command::Recover { order })).collect()
+    }
+
+    /// Returns when something is queued.
+    pub async fn filled(&self) {
+        while self.inner.lock().queue.is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// All that is queued.
+    pub fn take(&self) -> Batch {
+        Batch(self.inner.lock().queue.drain(..).collect())
+    }
+
+    /// Decides the batch and commits it as one transaction. The answers are for the caller to deliver: until then nobody
+    /// knows. A process whose epoch is over commits nothing.
+    pub fn commit(&self, batch: Batch) -> Answers {
+        let mut inner = self.inner.lock();
+        let mut rows = self.disk.0.lock();
+        if rows.epoch != self.epoch {
+            let error = Error::new(ErrorKind::LedgerUnavailable, "another process has taken over this ledger");
+            return Answers::new(batch.0.into_iter().map(|(_, answer)| (answer, Err(error.clone()))).collect());
+        }
+        let now = self.clock.now().max(inner.state.last_ts);
+        inner.state.last_ts = now;
+        let mut writes = Writes::default();
+        let mut answers = Vec::with_capacity(batch.0.len());
+        for (command, answer) in batch.0 {
+            answers.push((answer, Ok(decide(&mut inner.state, &command, now, &mut writes))));
+        }
+        rows.write(&inner.state, writes, now);
+        Answers::new(answers)
+    }
+
+    /// The store cannot take the batch: nothing of it is booked, everybody is told so, and settlements wait for the next one,
+    /// because what was used must be booked.
+    pub fn fail(&self, batch: Batch, error: &Error) -> Answers {
+        let mut answers = Vec::with_capacity(batch.0.len());
+        let mut again = Vec::new();
+        for (command, answer) in batch.0 {
+            if matches!(command, Command::Settle(_)) {
+                again.push((command, Ticket::new().0));
+            }
+            answers.push((answer, Err(error.clone())));
+        }
+        if !again.is_empty() {
+            let mut inner = self.inner.lock();
+            again.into_iter().rev().for_each(|waiting| inner.queue.push_front(waiting));
+            self.filled.notify_one();
+        }
+        Answers::new(answers)
+    }
+
+    /// Credits minus debits of every account that is not at zero, by name.
+    pub fn balances(&self) -> BTreeMap<String, i64> {
+        let rows = self.disk.0.lock();
+        let all = rows.accounts.iter().map(|account| (account.path.to_string(), rows.balance(account.id).credit_balance()));
+        all.filter(|(_, balance)| *balance != 0).collect()
+    }
+
+    /// Every order with the facts from its events, in the order in which they were reserved.
+    pub fn orders(&self) -> Result<Vec<OrderReceipt>> {
+        let rows = self.disk.0.lock();
+        rows.orders.iter().map(|order| rows.receipt(order)).collect()
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn submit(&self, command: Command) -> Ticket {
+        let (answer, ticket) = Ticket::new();
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            let _ = answer.send(Err(Error::new(ErrorKind::LedgerUnavailable, "the ledger is closed")));
+        } else {
+            inner.queue.push_back((command, answer));
+            self.filled.notify_one();
+        }
+        ticket
+    }
+
+    fn node(&self) -> (i64, i64) {
+        (Self::NODE, self.epoch)
+    }
+
+    fn order(&self, id: crate::base::OrderId) -> Result<Option<OrderReceipt>> {
+        let rows = self.disk.0.lock();
+        rows.order(id).map(|order| rows.receipt(order)).transpose()
+    }
+
+    fn wallet(&self, name: &str) -> Result<Option<WalletSummary>> {
+        let rows = self.disk.0.lock();
+        Ok(rows.wallet(name).map(|wallet| rows.summary(wallet)))
+    }
+
+    fn wallets(&self) -> Result<Vec<WalletSummary>> {
+        let rows = self.disk.0.lock();
+        let mut all: Vec<_> = rows.wallets.iter().map(|wallet| rows.summary(wallet)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
+        Ok(self.disk.0.lock().entries(query))
+    }
+
+    fn overdue(&self, now: Timestamp) -> Result<Vec<crate::base::OrderId>> {
+        let rows = self.disk.0.lock();
+        Ok(rows.orders.iter().filter(|order| order.state.is_open() && order.expires_at <= now).map(|order| order.id).collect())
+    }
+
+    fn verify(&self) -> Result<Report> {
+        Ok(self.disk.0.lock().verify(self.clock.now()))
+    }
+
+    fn close(&self) {
+        let last = self.take();
+        if !last.is_empty() {
+            self.commit(last).deliver();
+        }
+        self.inner.lock().closed = true;
+    }
+}

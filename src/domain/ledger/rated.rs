@@ -1,0 +1,87 @@
+//! Owns: what an order refers to for ever: the price sheet, how it was read, and what was sold on top of it; and the way from
+//! there back to the exact amounts.
+//! Refuses to know: rounding and postings.
+
+use super::chain::hex;
+use crate::base::{Exact, Ratio, Timestamp};
+use crate::domain::catalog::{PinnedPrice, PriceSheet, Rating, Sell, ServiceTier, Usage};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How an order was rated.
+#[derive(Clone, Debug)]
+pub struct Rated {
+    pub price: Arc<PinnedPrice>,
+    pub rating: Rating,
+    pub sell: Sell,
+    /// The builder's share of the cost, on top.
+    pub builder: Ratio,
+    /// The caller's own provider key was used: what the provider bills to that key, exactly. It is no cost of ours.
+    pub upstream: Option<Exact>,
+}
+
+/// The same as the journal keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RatedTerms {
+    pub at_ms: i64,
+    #[serde(skip_serializing_if = "is_standard")]
+    pub tier: ServiceTier,
+    /// Share on top of the cost, `num/den`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub markup: Option<Ratio>,
+    /// Or the content hash of a sell price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sell: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Ratio>,
+    /// Nano-units, `num` or `num/den`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_cost_exact: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_standard(tier: &ServiceTier) -> bool {
+    *tier == ServiceTier::Standard
+}
+
+impl Rated {
+    /// The sheets it refers to.
+    pub fn sheets(&self) -> impl Iterator<Item = &Arc<PinnedPrice>> {
+        let sell = match &self.sell {
+            Sell::Markup(_) => None,
+            Sell::Sheet(pinned) => Some(pinned),
+        };
+        std::iter::once(&self.price).chain(sell)
+    }
+
+    pub fn terms(&self) -> RatedTerms {
+        let (markup, sell) = match &self.sell {
+            Sell::Markup(share) => (Some(*share), None),
+            Sell::Sheet(pinned) => (None, Some(hex(&pinned.hash))),
+        };
+        RatedTerms {
+            at_ms: self.rating.at.0,
+            tier: self.rating.tier,
+            markup,
+            sell,
+            builder: Some(self.builder).filter(|share| share.num > 0),
+            upstream_cost_exact: self.upstream.map(|exact| exact.to_string()),
+        }
+    }
+}
+
+impl RatedTerms {
+    pub fn rating(&self) -> Rating {
+        Rating { tier: self.tier, at: Timestamp(self.at_ms) }
+    }
+
+    /// The exact charge again, from usage and sheets; `None` if the sell price is not at hand or a number grows too large.
+    pub(super) fn charge(&self, usage: &Usage, cost: Exact, sheet: impl Fn(&str) -> Option<PriceSheet>) -> Option<Exact> {
+        let price = match (&self.sell, self.markup) {
+            (Some(hash), _) => sheet(hash)?.amount(usage, &self.rating()).ok()?,
+            (None, share) => cost.with_share(share.unwrap_or(Ratio::ZERO))?,
+        };
+        price.checked_add(cost.share(self.builder.unwrap_or(Ratio::ZERO))?)
+    }
+}

@@ -1,0 +1,64 @@
+//! Owns: what a call costs and is sold for at one endpoint: the price in force, the organisation's markup, the builder's share,
+//! and whether the caller brings a provider key of its own.
+//! Refuses to know: holds and postings (ledger).
+
+use super::context::Context;
+use crate::base::{Money, Ratio, Result};
+use crate::domain::catalog::{Endpoint, PinnedPrice, Rating, Sell, ServiceTier, Usage, sell_for};
+use crate::domain::ledger::{Amounts, Rated, WalletTerms, hold_for, own_key_amounts, own_key_hold_for, settle_amounts};
+use crate::protocol::openai::RequestFacts;
+use std::sync::Arc;
+
+/// The terms under which one endpoint serves one call. Made from the call's own snapshot, so a change in flight changes nothing.
+pub(super) struct Quote<'a> {
+    /// In force when the call began.
+    price: &'a Arc<PinnedPrice>,
+    own_key: bool,
+    asked: Rating,
+    sell: Sell,
+    builder: Ratio,
+}
+
+impl Context {
+    /// The caller's wallet's terms; those of a wallet that nobody has changed are the usual ones.
+    pub(super) fn terms(&self) -> Option<WalletTerms> {
+        let principal = self.principal.as_ref()?;
+        self.pipeline.terms.load().get(&principal.wallet).cloned()
+    }
+
+    /// What the call asks to be rated by: its tier, and the time of its start.
+    pub(super) fn asked(&self, facts: &RequestFacts) -> Rating {
+        Rating { tier: ServiceTier::asked(facts.service_tier.as_deref()), at: self.began_at }
+    }
+
+    /// `None`: nobody knows a price.
+    pub(super) fn quote<'a>(&self, facts: &RequestFacts, endpoint: &'a Endpoint) -> Option<Quote<'a>> {
+        let price = endpoint.price_at(self.began_at)?;
+        let terms = self.terms();
+        let own = terms.as_ref().map_or(&[][..], |wallet| &wallet.terms.markup);
+        let sell = sell_for(own, &self.snapshot.markup, self.snapshot.fee, &endpoint.provider_name, &endpoint.model);
+        let builder = self.principal.as_ref().and_then(|principal| principal.builder.as_ref()).map_or(Ratio::ZERO, |(_, share)| *share);
+        Some(Quote { price, own_key: endpoint.own_key, asked: self.asked(facts), sell, builder })
+    }
+}
+
+impl Quote<'_> {
+    /// The most that a call of so many tokens may be charged.
+    pub(super) fn hold(&self, input_tokens: u64, output_tokens: u64) -> Result<Money> {
+        let bound = if self.own_key { own_key_hold_for } else { hold_for };
+        bound(&self.price.sheet, input_tokens, output_tokens, &self.asked, &self.sell, self.builder)
+    }
+
+    /// What real usage costs and is charged, and what these amounts were made of. `served`: the tier that the reply names.
+    pub(super) fn settle(&self, usage: &Usage, served: Option<&str>) -> Result<(Amounts, Rated)> {
+        let sheet = &self.price.sheet;
+        let rating = Rating { tier: ServiceTier::served(served, self.asked.tier), ..self.asked };
+        let (amounts, upstream) = if self.own_key {
+            own_key_amounts(usage, sheet, &rating, &self.sell, self.builder).map(|(amounts, exact)| (amounts, Some(exact)))?
+        } else {
+            (settle_amounts(usage, sheet, &rating, &self.sell, self.builder)?, None)
+        };
+        let rated = Rated { price: Arc::clone(self.price), rating, sell: self.sell.clone(), builder: self.builder, upstream };
+        Ok((amounts, rated))
+    }
+}

@@ -1,0 +1,5 @@
+//! The Anthropic dialect: so far only the count of a reply.
+
+mod usage;
+
+pub use usage::read_usage;

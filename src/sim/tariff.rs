@@ -1,0 +1,131 @@
+//! Owns: the simulated providers' prices, and what usage costs by them, computed here once more in 128-bit integers: a
+//! second opinion on the product's arithmetic, and the providers' own invoices.
+//! Refuses to know: how the product computes (settle, price).
+
+use crate::domain::catalog::{Meter, PriceLine, PriceSheet};
+
+/// Tokens in disjoint parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tokens {
+    pub(super) input: u64,
+    pub(super) cached: u64,
+    pub(super) output: u64,
+    pub(super) reasoning: u64,
+}
+
+/// One provider with the one model it serves. Prices in pico-dollars a million tokens, and a call.
+#[derive(Debug)]
+pub(super) struct Tariff {
+    pub(super) provider: &'static str,
+    pub(super) model: &'static str,
+    pub(super) family: &'static str,
+    input: i64,
+    cached: i64,
+    output: i64,
+    request: i64,
+    pub(super) priced: bool,
+}
+
+/// The first hangs up when its reader leaves, the others bill to the end; the third reports usage unasked; what the last one
+/// costs nobody knows here, though it bills. Fractions of a nano-dollar on purpose.
+pub(super) const TARIFFS: [Tariff; 4] = [
+    Tariff {
+        provider: "alpha",
+        model: "m",
+        family: "openai",
+        input: 150_000_000_000,
+        cached: 75_000_000_000,
+        output: 600_000_000_000,
+        request: 0,
+        priced: true,
+    },
+    Tariff {
+        provider: "beta",
+        model: "m",
+        family: "groq",
+        input: 37_500_000_000,
+        cached: 37_500_000_000,
+        output: 79_990_000_000,
+        request: 12_500,
+        priced: true,
+    },
+    Tariff {
+        provider: "gamma",
+        model: "g",
+        family: "mistral",
+        input: 3_333_333_333,
+        cached: 333_333_333,
+        output: 1_000_000_000_001,
+        request: 0,
+        priced: true,
+    },
+    Tariff {
+        provider: "dark",
+        model: "d",
+        family: "custom",
+        input: 1_000_000_000,
+        cached: 1_000_000_000,
+        output: 2_000_000_000,
+        request: 0,
+        priced: false,
+    },
+];
+
+/// The platform's share: 5.5 %.
+pub(super) const FEE: (i128, i128) = (55, 1000);
+const MILLION: i128 = 1_000_000;
+/// Pico-dollars a million tokens in a nano-dollar.
+const SCALE: i128 = MILLION * 1000;
+
+/// To the nearest whole number, ties to the even one.
+fn half_even(num: i128, den: i128) -> i128 {
+    let (whole, rest) = (num.div_euclid(den), num.rem_euclid(den));
+    match (rest * 2).cmp(&den) {
+        std::cmp::Ordering::Less => whole,
+        std::cmp::Ordering::Greater => whole + 1,
+        std::cmp::Ordering::Equal => whole + whole % 2,
+    }
+}
+
+impl Tariff {
+    pub(super) fn sheet(&self) -> Option<PriceSheet> {
+        let line = |meter, num, per| PriceLine::new(meter, num, per);
+        let mut lines = vec![
+            line(Meter::InputUncached, self.input, 1_000_000),
+            line(Meter::CacheRead, self.cached, 1_000_000),
+            line(Meter::OutputText, self.output, 1_000_000),
+        ];
+        if self.request > 0 {
+            lines.push(line(Meter::Request, self.request, 1));
+        }
+        self.priced.then(|| PriceSheet::new(lines, "simulation".to_owned(), 0))
+    }
+
+    fn exact(&self, tokens: Tokens) -> i128 {
+        let part = |count: u64, price: i64| i128::from(count) * i128::from(price);
+        part(tokens.input, self.input)
+            + part(tokens.cached, self.cached)
+            + part(tokens.output + tokens.reasoning, self.output)
+            + i128::from(self.request) * MILLION
+    }
+
+    /// What one exchange with these tokens is billed, in nano-dollars.
+    pub(super) fn cost_nano(&self, tokens: Tokens) -> i128 {
+        half_even(self.exact(tokens), SCALE)
+    }
+
+    /// Input alone, without the price of the call: what an attempt that came to nothing may cost.
+    pub(super) fn input_nano(&self, tokens: u64) -> i128 {
+        if self.priced { half_even(i128::from(tokens) * i128::from(self.input), SCALE) } else { 0 }
+    }
+
+    /// What a user owes for these tokens: the cost with the fee, rounded once, never nothing for something.
+    pub(super) fn charge_nano(&self, tokens: Tokens) -> i128 {
+        let (num, den) = (self.exact(tokens) * (FEE.1 + FEE.0), SCALE * FEE.1);
+        half_even(num, den).max(i128::from(num > 0))
+    }
+
+    pub(super) fn of(provider: &str) -> Option<&'static Self> {
+        TARIFFS.iter().find(|tariff| tariff.provider == provider)
+    }
+}

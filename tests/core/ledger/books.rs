@@ -1,0 +1,105 @@
+//! Owns: what the books give a reconciliation: orders of the days asked for, by day, model and key, in the accounts they stand in.
+
+use super::commands::{FAR, PROVIDER, dispatch, open, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling};
+use super::store::Store;
+use gotoai::adapters::stores::sqlite::Database;
+use gotoai::base::{Date, KeyId, Timestamp};
+use gotoai::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, UsageSource, WalletKind};
+use gotoai::domain::reconcile::{Books, OurRow};
+use gotoai::protocol::billing::Counter;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn store() -> Store {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    store
+}
+
+fn daily(store: &Store, provider: &str) -> Vec<OurRow> {
+    Database::open(&store.path()).unwrap().daily(provider, Timestamp(0), FAR).unwrap()
+}
+
+fn losing(n: u8, tokens: u64, loss_nano: i64) -> Command {
+    let attempt = |n, endpoint: &str, outcome| Attempt {
+        n,
+        endpoint: endpoint.into(),
+        outcome,
+        status: None,
+        started_at_ms: 1,
+        first_byte_at_ms: None,
+        ended_at_ms: 1,
+    };
+    let mut settle = settling(n, tokens, UsageSource::Provider);
+    settle.losses = vec![Loss { provider: "other".into(), cost_nano: loss_nano }];
+    settle.attempts = vec![attempt(1, "other/m-large", AttemptOutcome::Timeout), attempt(2, "acme/m", AttemptOutcome::Served)];
+    Command::Settle(Box::new(settle))
+}
+
+#[test]
+fn orders_stand_under_their_day_model_and_key() {
+    let store = store();
+    let key = KeyId([7; 16]);
+    store.run(reserve(1, "w", 1000));
+    store.run(settle(1, 100));
+    store.run(reserve(2, "w", 1000));
+    store.run(settle(2, 11));
+    store.run(Command::Reserve(Box::new(gotoai::domain::ledger::Reserve { key: Some(key), ..reserving(3, "w", Some(1000)) })));
+    store.run(settle(3, 5));
+    let first = Date::of(store.clock.now());
+    store.clock.advance(DAY);
+    store.run(reserve(4, "w", 1000));
+    store.run(settle(4, 1));
+    // Still open, and ended without use: neither is on a bill.
+    store.run(reserve(5, "w", 1000));
+    store.run(reserve(6, "w", 1000));
+    store.run(release(6));
+    let rows = daily(&store, PROVIDER);
+    let shown: Vec<_> = rows.iter().map(|row| (row.day, row.model.as_str(), row.key.as_deref(), row.orders, row.cost_nano)).collect();
+    let second = Date::of_day(first.day_number() + 1);
+    let key = key.to_string();
+    assert_eq!(shown, [(first, "m", None, 2, 111), (first, "m", Some(key.as_str()), 1, 5), (second, "m", None, 1, 1)]);
+    assert_eq!(rows[0].usage, [(Counter::InputUncached, 111)].into());
+    assert_eq!(rows[0].cost_exact.map(|exact| exact.to_string()), Some("111".into()));
+    assert_eq!(rows[0].price_sheets.len(), 1);
+    // Only the days that are asked for, and only this provider.
+    let database = Database::open(&store.path()).unwrap();
+    assert_eq!(database.daily(PROVIDER, second.start(), FAR).unwrap().len(), 1);
+    assert_eq!(database.daily(PROVIDER, Timestamp(0), first.start()).unwrap(), []);
+    assert_eq!(database.daily("other", Timestamp(0), FAR).unwrap(), []);
+}
+
+#[test]
+fn uncertain_amounts_are_told_apart() {
+    let store = store();
+    for n in 1..=4 {
+        store.run(reserve(n, "w", 1000));
+    }
+    store.run(Command::Settle(Box::new(settling(1, 10, UsageSource::Estimated))));
+    store.run(settle_undelivered(2, 20));
+    store.run(settle_unpriced(3, 30));
+    store.run(dispatch(4));
+    store.run(losing(4, 40, 7));
+    let rows = daily(&store, PROVIDER);
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!((row.orders, row.cost_nano, row.provisional, row.provisional_nano), (4, 70, 2, 30));
+    assert_eq!((row.undelivered_nano, row.unpriced, row.suspense_nano()), (20, 1, 0));
+    let lost = daily(&store, "other");
+    assert_eq!(lost.iter().map(|row| (row.model.as_str(), row.orders, row.failover_nano)).collect::<Vec<_>>(), [("m-large", 0, 7)]);
+    let balances = store.balances();
+    assert_eq!(balances["prov:acme:payable"], 70);
+    assert_eq!(balances["prov:other:suspense"], 7);
+}
+
+#[test]
+fn a_crash_leaves_its_input_in_suspense() {
+    let store = store();
+    store.run(reserve(1, "w", 1000));
+    let (store, recovered) = store.reopen();
+    assert_eq!(recovered, 1);
+    let rows = daily(&store, PROVIDER);
+    assert_eq!(rows.iter().map(|row| (row.orders, row.crash_nano, row.cost_nano)).collect::<Vec<_>>(), [(0, 40, 0)]);
+    assert_eq!(store.balances()["prov:acme:suspense"], 40);
+}
