@@ -40,6 +40,7 @@ const SIDEWAYS: &[(&str, &str, &str, &str)] = &[
     ("domain", "ledger", "catalog", "an order pins the price sheet it was rated with"),
     ("domain", "ledger", "identity", "a reserve is a caller's: budgets look at its user path"),
     ("domain", "ledger", "risk", "budgets are changed in the reserve's own transaction"),
+    ("adapters", "alerts", "providers", "messages go out over the one pooled HTTP client"),
     ("domain", "usage", "catalog", "a record names the endpoint and the meters"),
 ];
 

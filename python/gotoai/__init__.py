@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._async import Gateway
     from ._reply import Object, Receipt, Reply
     from ._sync import SyncGateway
+    from .webhooks import WebhookError, verify_webhook
 
 __all__ = [
     "Gateway",
@@ -30,10 +31,12 @@ __all__ = [
     "Receipt",
     "Reply",
     "SyncGateway",
+    "WebhookError",
     "__version__",
     "app",
     "asgi",
     "errors",
+    "verify_webhook",
 ]
 
 _HOMES = {
@@ -43,8 +46,10 @@ _HOMES = {
     "Receipt": "_reply",
     "Reply": "_reply",
     "SyncGateway": "_sync",
+    "WebhookError": "webhooks",
     "app": "_asgi",
     "asgi": "_asgi",
+    "verify_webhook": "webhooks",
 }
 
 

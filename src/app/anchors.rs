@@ -70,12 +70,17 @@ impl Gateway {
 
     /// The proof, with the key and the file outside where they can be read.
     pub(super) fn verify_ledger(&self) -> Result<Report> {
+        self.ledger.verify_with(&self.anchor_evidence()?)
+    }
+
+    /// What is known of anchors besides the database.
+    pub(super) fn anchor_evidence(&self) -> Result<AnchorEvidence> {
         let settings = &self.settings.ledger;
         let trusted = anchors::load(&settings.anchor_key)?.map_or_else(Vec::new, |key| key.trusted());
         let outside = anchors::read(&settings.anchor_file).unwrap_or_else(|error| {
             tracing::warn!(%error, "the proof goes without the anchor file");
             None
         });
-        self.ledger.verify_with(&AnchorEvidence { trusted, outside })
+        Ok(AnchorEvidence { trusted, outside })
     }
 }

@@ -1,9 +1,11 @@
 //! Owns: the gateway as one thing: opened from settings, closed in order; what the doors ask beside the path.
 //! Refuses to know: HTTP, SQL.
 
+use super::reconcile::Reconciler;
 use super::settings::Settings;
 use super::supply::Supply;
 use super::tasks;
+use crate::adapters::alerts::Webhook;
 use crate::adapters::providers::HttpClient;
 use crate::adapters::stores::sqlite::{Database, SqliteLedger};
 use crate::adapters::telemetry::{Metrics, init_logs};
@@ -12,7 +14,7 @@ use crate::domain::catalog::{Endpoint, PriceBook};
 use crate::domain::identity::{KeyRing, KeyStore, Principal, Scope, Scopes, UserPath, VirtualKey};
 use crate::domain::ledger::{Action, Command, Ledger, LedgerReader, OpenWallet, Operation, OrderReceipt, Reply, WalletKind};
 use crate::pipeline::{Credential, InFlight, Pipeline, Snapshot};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,13 +45,15 @@ pub struct Gateway {
     pub(super) supply: Supply,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pipeline: Arc<Pipeline>,
+    pub(super) reconciler: Reconciler,
+    pub(super) webhook: Option<Webhook>,
     runtime: Handle,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     notice: Mutex<Option<Secret>>,
     closed: AtomicBool,
     /// For administration only: what this one leaves behind is anchored by those that serve.
-    offline: bool,
+    pub(super) offline: bool,
     /// Entries that the export under way has looked at, and of how many.
     pub(super) exporting: (AtomicI64, AtomicI64),
 }
@@ -72,7 +76,9 @@ impl Gateway {
             Some(path) => Arc::new(read_book(path)?),
             None => current_book(&database.path().with_file_name("prices.json"))?,
         };
-        let supply = Supply::new(&settings, &HttpClient::new()?, book)?;
+        let client = HttpClient::new()?;
+        let supply = Supply::new(&settings, &client, book)?;
+        let webhook = settings.alerts.webhook.as_ref().map(|(url, secret)| Webhook::new(client, url, secret)).transpose()?;
         let metrics = Arc::new(Metrics::new());
         let pipeline = Arc::new(Pipeline {
             clock: clock.clone(),
@@ -80,11 +86,14 @@ impl Gateway {
             keys: ArcSwap::from_pointee(KeyRing::default()),
             terms: ArcSwap::default(),
             ledger: settings.ledger.on.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
+            frozen: ArcSwapOption::empty(),
             cache: None,
             recorder: Arc::clone(&metrics) as Arc<dyn crate::domain::usage::Recorder>,
             in_flight: InFlight::default(),
         });
         let gateway = Arc::new(Self {
+            reconciler: Reconciler::new(clock.now()),
+            webhook,
             settings,
             clock,
             database,
@@ -102,6 +111,7 @@ impl Gateway {
         });
         gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
         gateway.load_lists()?;
+        gateway.reload_frozen()?;
         if !offline {
             gateway.ensure_platform_key()?;
             *gateway.tasks.lock() = tasks::start(&gateway, runtime, &gateway.stop.subscribe());
@@ -121,6 +131,7 @@ impl Gateway {
 
     pub fn metrics(&self) -> &Metrics {
         self.metrics.in_flight.set(i64::try_from(self.pipeline.in_flight.count()).unwrap_or(i64::MAX));
+        self.metrics.ledger.reconciled_age_seconds.set(self.reconciled_age().unwrap_or(-1));
         &self.metrics
     }
 
@@ -147,6 +158,10 @@ impl Gateway {
         if !self.offline && self.settings.ledger.on && self.settings.ledger.anchor_every.is_some() {
             tasks::anchor(Arc::clone(self)).await;
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// A wallet that pays after use, without limit, so that a first user needs no top-up.
@@ -287,7 +302,8 @@ impl Gateway {
         let closing = if self.closed.load(Ordering::Acquire) { Err("shutting down".to_owned()) } else { Ok(()) };
         let providers = if self.supply.instances.is_empty() { Err("no provider is configured".to_owned()) } else { Ok(()) };
         let ledger = if self.settings.ledger.on { self.ledger.health() } else { Ok(()) };
-        let checks = vec![("store", store), ("ledger", ledger), ("providers", providers), ("running", closing)];
+        let books = self.pipeline.frozen.load().as_ref().map_or(Ok(()), |reason| Err(format!("frozen {reason}")));
+        let checks = vec![("books", books), ("store", store), ("ledger", ledger), ("providers", providers), ("running", closing)];
         Readiness { ready: checks.iter().all(|(_, outcome)| outcome.is_ok()), checks }
     }
 

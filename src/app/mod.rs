@@ -1,8 +1,10 @@
 //! Floor 4: composition. The only place that knows everything below; knows no HTTP and no SQL.
 
 mod admin;
+mod alerts;
 mod anchors;
 mod gateway;
+mod reconcile;
 pub mod settings;
 mod supply;
 mod tasks;

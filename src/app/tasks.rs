@@ -1,9 +1,10 @@
-//! Owns: what runs beside the requests: model lists, the hold sweeper, anchors, changes made by other processes. All are joined at
-//! close.
+//! Owns: what runs beside the requests: model lists, the hold sweeper, anchors, reconciliation, alerts, changes made by other
+//! processes. All are joined at close.
 
 use super::gateway::Gateway;
 use super::settings::ModelsMode;
 use super::supply::Instance;
+use super::{alerts, reconcile};
 use crate::base::Timestamp;
 use crate::domain::ledger::{Command, Ledger, LedgerReader};
 use std::sync::Arc;
@@ -15,6 +16,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+/// Messages to people are looked for this often.
+const DELIVER_EVERY: Duration = Duration::from_secs(1);
+/// How often the reconciliation is watched.
+const WATCH_SILENCE_EVERY: Duration = Duration::from_secs(5);
 /// Open holds past their deadline are looked for this often.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// A key revoked by another process stops working within this time; within this process at once.
@@ -35,6 +40,12 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
             })
         })),
     ];
+    tasks.push(runtime.spawn(every(DELIVER_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(alerts::deliver(gateway)))));
+    if let Some(span) = gateway.settings.ledger.reconcile_every.filter(|_| gateway.settings.ledger.on) {
+        tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::turn(gateway)))));
+        let watch = every(WATCH_SILENCE_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(reconcile::watch(gateway)));
+        tasks.push(runtime.spawn(watch));
+    }
     if let Some(span) = gateway.settings.ledger.anchor_every.filter(|_| gateway.settings.ledger.on) {
         tasks.push(runtime.spawn(every(span, Arc::downgrade(gateway), stop.clone(), |gateway| Box::pin(anchor(gateway)))));
     }
@@ -74,7 +85,8 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
             if seen.swap(version, Ordering::Relaxed) == version {
                 return;
             }
-            if let Err(error) = gateway.reload_keys().and_then(|()| gateway.reload_terms()).and_then(|()| gateway.reload_book()) {
+            let reloaded = gateway.reload_keys().and_then(|()| gateway.reload_terms()).and_then(|()| gateway.reload_book());
+            if let Err(error) = reloaded.and_then(|()| gateway.reload_frozen()) {
                 tracing::error!(%error, "a change cannot be read; what was known before stays in force");
                 seen.store(-1, Ordering::Relaxed);
             }

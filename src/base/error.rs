@@ -82,6 +82,8 @@ kinds! {
     Unpriced = "model_unpriced", 402, "insufficient_quota", Policy, Never;
     /// An operator stopped traffic.
     KillSwitch = "kill_switch", 503, "service_unavailable", Policy, Later;
+    /// Reconciliation has found a broken identity of the books: no new call until it is mended.
+    LedgerFrozen = "ledger_frozen", 503, "service_unavailable", Gateway, Later;
     /// No endpoint satisfies the mode's or the key's policy.
     NoEndpoint = "no_endpoint", 503, "service_unavailable", Policy, Later;
     /// Every candidate's circuit breaker is open.

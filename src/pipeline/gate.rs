@@ -1,4 +1,4 @@
-//! Step 4: may this call proceed now: kill switch, then access to the model.
+//! Step 4: may this call proceed now: kill switch, sound books, then access to the model.
 
 use super::Pipeline;
 use super::context::Context;
@@ -8,6 +8,12 @@ impl Pipeline {
     pub(super) fn gate(&self, cx: &mut Context) -> Result<()> {
         if cx.snapshot.kill_switch {
             return Err(Error::new(ErrorKind::KillSwitch, "an operator has stopped this gateway; no call is served for now"));
+        }
+        if let Some(reason) = &*self.frozen.load() {
+            return Err(Error::new(
+                ErrorKind::LedgerFrozen,
+                format!("the books do not add up, so no new call is taken ({reason}); what is under way is settled"),
+            ));
         }
         let (Some(principal), Some(facts), Some(selection)) = (&cx.principal, &cx.facts, &mut cx.selection) else {
             return Err(Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("gate before resolve"));

@@ -32,7 +32,7 @@ use crate::domain::catalog::{Catalog, MarkupRule};
 use crate::domain::identity::KeyRing;
 use crate::domain::ledger::{Ledger, WalletTerms};
 use crate::domain::usage::Recorder;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use context::Context;
 use execute::Executed;
 use std::collections::HashMap;
@@ -66,6 +66,8 @@ pub struct Pipeline {
     pub terms: ArcSwap<HashMap<Arc<str>, WalletTerms>>,
     /// `None`: a pure proxy that books nothing.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// Why no new call is taken: reconciliation has found the books broken.
+    pub frozen: ArcSwapOption<String>,
     pub cache: Option<Arc<dyn ResponseCache>>,
     pub recorder: Arc<dyn Recorder>,
     pub in_flight: InFlight,

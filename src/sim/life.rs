@@ -18,7 +18,7 @@ use crate::domain::ledger::{Command, Ledger};
 use crate::domain::provider::{Family, Provider};
 use crate::domain::usage::{CallRecord, Recorder};
 use crate::pipeline::{InFlight, Pipeline, Snapshot};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -212,6 +212,7 @@ fn pipeline(process: &Process, clock: &Clock, ledger: &Arc<dyn Ledger>) -> Pipel
         }),
         keys: ArcSwap::from_pointee(KeyRing::new(&keys(), None)),
         terms: ArcSwap::default(),
+        frozen: ArcSwapOption::empty(),
         ledger: Some(Arc::clone(ledger)),
         cache: None,
         recorder: Arc::new(Watcher(process.clone())),

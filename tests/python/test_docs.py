@@ -17,7 +17,8 @@ from gotoai.cli.main import program
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 SETTINGS = (ROOT / "src/app/settings/reference.rs").read_text(encoding="utf-8")
-METRICS = (ROOT / "src/adapters/telemetry/metrics.rs").read_text(encoding="utf-8")
+TELEMETRY = (ROOT / "src/adapters/telemetry" / name for name in ("metrics.rs", "ledger_gauges.rs"))
+METRICS = "".join(path.read_text(encoding="utf-8") for path in TELEMETRY)
 
 
 def linked(page: Path) -> Iterator[Path]:
@@ -68,7 +69,7 @@ def test_every_command_is_told() -> None:
 
 def test_every_metric_is_told() -> None:
     names = re.findall(r'registry\.register\("(\w+)"', METRICS)
-    assert len(names) == 9
+    assert len(names) == 17
     assert [name for name in names if f"`gotoai_{name}" not in TOLD] == []
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gotoai.cli import (
+    alerts,
     budget,
     catalog,
     demo,
     doctor,
     export,
+    findings,
     keys,
     ledger,
     options,
@@ -79,6 +81,8 @@ def program() -> None:
     """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
 
 
+for command in findings.COMMANDS:
+    ledger.group.add_command(command)
 ledger.group.add_command(reconcile.reconcile)
 for command in (
     serve.serve,
@@ -87,6 +91,7 @@ for command in (
     wallet.group,
     budget.group,
     ledger.group,
+    alerts.group,
     catalog.models,
     catalog.prices,
     doctor.doctor,

@@ -1,4 +1,4 @@
-"""``gotoai ledger reconcile``: what a provider bills against what was booked, from the provider's own files."""
+"""``gotoai ledger reconcile``: the books against themselves, or against what a provider bills, from its own files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import options, render, session
+from gotoai.cli import findings, options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,13 +27,15 @@ def pair(value: str) -> tuple[str, str]:
 @click.command(
     "reconcile",
     epilog=options.examples(
+        "gotoai ledger reconcile --full",
         "gotoai ledger reconcile --provider openai usage.json costs.json",
         "gotoai ledger reconcile --provider bedrock cur.csv --since 2026-09-01 --until 2026-09-30",
         "gotoai ledger reconcile --provider anthropic report.json --map-key apikey_01Rj2N=key_0190d3c1e5 --json",
     ),
 )
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File(encoding="utf-8-sig"))
-@click.option("--provider", required=True, help="The provider by its name here, as `gotoai models` shows it.")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.File(encoding="utf-8-sig"))
+@click.option("--full", is_flag=True, help="Without files: from the first entry, also where this was read before.")
+@click.option("--provider", help="With files: the provider by its name here, as `gotoai models` shows it.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True, help="Of the files.")
 @click.option("--since", metavar="DAY", help="First day (UTC), such as 2026-09-01. [default: the files' first]")
 @click.option("--until", metavar="DAY", help="Last day. [default: the files' last that is over]")
@@ -46,7 +48,8 @@ def pair(value: str) -> tuple[str, str]:
 @options.store
 def reconcile(
     files: tuple[IO[str], ...],
-    provider: str,
+    full: bool,
+    provider: str | None,
     form: str,
     since: str | None,
     until: str | None,
@@ -56,7 +59,14 @@ def reconcile(
     config: str | None,
     as_json: bool,
 ) -> None:
-    """Compares the provider's usage and cost files with the books. Exits with 1 when a gap is beyond the tolerance."""
+    """Compares the books with themselves, or with a provider's files. Exits with 1 on a finding or gap."""
+    if not files:
+        if provider:
+            raise click.UsageError("a provider is compared by its files: name them")
+        findings.reconcile(full, data_dir, config, as_json)
+        return
+    if not provider or full:
+        raise click.UsageError("files are of a provider: name it with --provider, and leave --full out")
     try:
         content = [{"name": file.name, "content": file.read()} for file in files]
     except UnicodeDecodeError as error:

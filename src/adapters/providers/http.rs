@@ -64,7 +64,11 @@ impl HttpClient {
 
     /// Sends a request and waits for the head of the reply. A request is sent once: only one that never left because its
     /// pooled connection had gone stale is sent again, over another connection. Dropping the future abandons the exchange.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>, head_timeout: Duration) -> Result<Response<Incoming>, ProviderFault> {
+    pub(in crate::adapters) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        head_timeout: Duration,
+    ) -> Result<Response<Incoming>, ProviderFault> {
         let sending = self.here().request(request);
         match timeout(head_timeout, sending).await {
             Ok(Ok(response)) => Ok(response),

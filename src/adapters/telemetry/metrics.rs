@@ -1,6 +1,7 @@
 //! Owns: the Prometheus metrics, and the access line of each call. Labels come from the catalog and closed lists only, so
 //! that no caller can grow them.
 
+use super::ledger_gauges::LedgerGauges;
 use crate::base::{Error, ErrorKind, Fault, Result};
 use crate::domain::catalog::Endpoint;
 use crate::domain::usage::{CallRecord, Recorder};
@@ -69,7 +70,7 @@ pub struct Metrics {
     output_tokens: Family<EndpointLabels, Counter>,
     charged_nano: Family<EndpointLabels, Counter>,
     pub in_flight: Gauge,
-    pub ledger_findings: Gauge,
+    pub ledger: LedgerGauges,
     series: RwLock<HashMap<SeriesKey, Arc<Series>>>,
 }
 
@@ -92,7 +93,7 @@ impl Metrics {
         let first_byte = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (attempts, input_tokens, output_tokens, charged_nano) =
             (Family::default(), Family::default(), Family::default(), Family::default());
-        let (in_flight, ledger_findings) = (Gauge::default(), Gauge::default());
+        let (in_flight, ledger) = (Gauge::default(), LedgerGauges::default());
         registry.register("calls", "Calls ended, by outcome", calls.clone());
         registry.register("call_duration_seconds", "From request to last byte", duration.clone());
         registry.register("first_byte_seconds", "From request to the provider's first byte", first_byte.clone());
@@ -101,7 +102,7 @@ impl Metrics {
         registry.register("output_tokens", "Output tokens, hidden ones included", output_tokens.clone());
         registry.register("charged_nano_usd", "Charged to users, in 10^-9 USD", charged_nano.clone());
         registry.register("in_flight", "Calls not settled yet", in_flight.clone());
-        registry.register("ledger_findings", "Findings of the last ledger verification", ledger_findings.clone());
+        ledger.register(&mut registry);
         Self {
             registry,
             calls,
@@ -112,7 +113,7 @@ impl Metrics {
             output_tokens,
             charged_nano,
             in_flight,
-            ledger_findings,
+            ledger,
             series: RwLock::default(),
         }
     }

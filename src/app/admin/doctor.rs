@@ -32,6 +32,7 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
 pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
     let proof = gateway.verify_ledger();
     let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
+    findings.extend([books(gateway), alerts(gateway)]);
     findings.extend(providers(gateway));
     let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));
     let checks: Vec<Value> = findings
@@ -112,6 +113,32 @@ fn ledger(proof: &Result<Report>) -> Finding {
             finding("ledger", "ledger", Status::Fail, error.message.clone(), "the database may be damaged; restore it from a backup")
         }
     }
+}
+
+/// What reconciliation has found that nobody has mended yet.
+fn books(gateway: &Gateway) -> Finding {
+    let advice = "`gotoai ledger findings` shows them, and what can be done about each";
+    let counts = gateway.database.finding_counts().map(|counts| counts.into_iter().map(|(.., count)| count).sum::<i64>());
+    match (gateway.database.frozen(), counts) {
+        (Err(error), _) | (_, Err(error)) => finding("books", "books", Status::Fail, error.message, advice),
+        (Ok(Some(frozen)), _) => finding(
+            "books",
+            "books",
+            Status::Fail,
+            format!("frozen since {}: {}; no new call is taken", frozen.since, frozen.reason),
+            advice,
+        ),
+        (Ok(None), Ok(0)) => finding("books", "books", Status::Ok, "reconciliation has no open finding", ""),
+        (Ok(None), Ok(count)) => finding("books", "books", Status::Warn, format!("{count} findings are open"), advice),
+    }
+}
+
+fn alerts(gateway: &Gateway) -> Finding {
+    let where_to = gateway.webhook.as_ref().map_or_else(
+        || "go to the log; alerts.webhook_url sends them to people as well".to_owned(),
+        |webhook| format!("go to the log and to {}; `gotoai alerts test` sends one", webhook.host()),
+    );
+    finding("alerts", "alerts", Status::Ok, where_to, "")
 }
 
 /// 2024-01-01: no installation is older.

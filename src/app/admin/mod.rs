@@ -7,6 +7,7 @@ mod budgets;
 mod catalog;
 mod doctor;
 mod export;
+mod findings;
 mod keys;
 mod ledger;
 mod payments;
@@ -44,9 +45,11 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.order", ledger::order),
     ("ledger.verify", ledger::verify),
     ("ledger.reconcile", reconcile::reconcile),
+    ("ledger.findings", findings::list),
     ("ledger.anchor", ledger::anchor),
     ("ledger.export", export::export),
     ("ledger.export_status", export::status),
+    ("alerts.test", findings::test_alert),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
     ("prices.refresh", catalog::refresh),
@@ -68,6 +71,10 @@ const BOOKINGS: &[(&str, Booking)] = &[
     ("ledger.adjust", accounts::adjust),
     ("ledger.payout", accounts::payout),
     ("ledger.invoice", accounts::invoice),
+    ("ledger.acknowledge", findings::acknowledge),
+    ("ledger.repair", findings::repair),
+    ("ledger.rebuild", findings::rebuild),
+    ("ledger.unfreeze", findings::unfreeze),
 ];
 
 /// What an organisation's administrator may ask, about the own wallet only. Each takes the argument `wallet`.

@@ -1,7 +1,7 @@
-//! Owns: the reconciliation of a provider's files with the books, as an operation: arguments in, report out.
+//! Owns: the operation of reconciliation, and its level 1: a provider's files against the books, arguments in, report out.
 //! Refuses to know: what a gap means (domain/reconcile), how a file is read (protocol/billing), booking the proposals.
 
-use super::read;
+use super::{findings, read};
 use crate::app::Gateway;
 use crate::base::{Date, Error, ErrorKind, Exact, Money, Result, Rounding};
 use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Terms, Theirs, Tolerance, UnitPrice, match_bill};
@@ -18,7 +18,8 @@ const UNREAD_MAX: usize = 100;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    level: Option<u8>,
+    #[serde(rename = "level")]
+    _level: Option<u8>,
     /// By our name.
     provider: String,
     format: Option<String>,
@@ -30,6 +31,12 @@ struct Arguments {
     key_map: BTreeMap<String, String>,
     #[serde(default)]
     model_map: BTreeMap<String, String>,
+}
+
+/// Read first: the other arguments follow from it.
+#[derive(Deserialize)]
+struct Level {
+    level: Option<u8>,
 }
 
 /// One file's text, or several with their names.
@@ -52,12 +59,15 @@ fn refuse(param: &'static str, why: impl Into<String>) -> Error {
 }
 
 pub(super) fn reconcile(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let asked: Arguments = read(arguments)?;
-    match asked.level.unwrap_or(LEVEL_PROVIDER) {
-        LEVEL_PROVIDER => {}
-        LEVEL_INTERNAL => return Err(refuse("level", "level 0, the books in themselves, is the operation 'ledger.verify'")),
-        other => return Err(refuse("level", format!("level {other} is not known; 1 compares with a provider's files"))),
+    match read::<Level>(arguments)?.level {
+        Some(LEVEL_INTERNAL) => return findings::reconcile(gateway, arguments),
+        Some(LEVEL_PROVIDER) | None => {}
+        Some(other) => {
+            let why = format!("level {other} is not known; 0 compares the books with themselves, 1 with a provider's files");
+            return Err(refuse("level", why));
+        }
     }
+    let asked: Arguments = read(arguments)?;
     let bill = read_files(&asked)?;
     let Some(terms) = terms(gateway, &asked, &bill)? else {
         return Err(refuse("content", "the files are about no day: they hold neither rows nor buckets"));

@@ -9,7 +9,8 @@ use super::resilience::read_resilience;
 use super::scalar::{Scalar, wrong};
 use super::supply::{read_aliases, read_providers};
 use super::{
-    AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ServerSettings, Settings, StoreSettings, TlsSettings,
+    AlertSettings, AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ServerSettings, Settings, StoreSettings,
+    TlsSettings,
 };
 use crate::base::{Ratio, Result, Secret};
 use std::collections::HashMap;
@@ -47,6 +48,7 @@ impl Settings {
             ledger: read_ledger(file, &layers, env, &database)?,
             store: StoreSettings { database },
             log: read_log(&layers)?,
+            alerts: read_alerts(&layers)?,
             providers: read_providers(file, env, &layers)?,
             aliases: read_aliases(file)?,
             resilience: read_resilience(&|name: &str| Ok(layers.get(&format!("resilience.{name}"))))?,
@@ -183,10 +185,33 @@ fn read_ledger(section: &Section, layers: &Layers, env: &HashMap<String, String>
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
         answer_lifetime: Duration::from_secs(3600 * layers.get("ledger.answer_hours").whole(1..=8_760_u64)?),
         answer_limit_bytes: layers.get("ledger.answer_limit_bytes").whole(0..=67_108_864_usize)?,
+        reconcile_every: Some(layers.get("ledger.reconcile_seconds").duration(Duration::ZERO..=DAY)?).filter(|span| !span.is_zero()),
+        reconcile_whole_every: Some(layers.get("ledger.reconcile_full_hours").whole(0..=8760)?)
+            .filter(|hours| *hours > 0)
+            .map(|hours| Duration::from_secs(3600 * hours)),
+        freeze_on_break: layers.get("ledger.freeze_on_break").on_off()?,
         anchor_every: (minutes > 0).then(|| Duration::from_secs(60 * minutes)),
         anchor_key: file("ledger.anchor_key", ".ledger.key"),
         anchor_file: file("ledger.anchor_file", ".anchors.jsonl"),
     })
+}
+
+fn read_alerts(layers: &Layers) -> Result<AlertSettings> {
+    let webhook = match (layers.set("alerts.webhook_url"), layers.set("alerts.webhook_secret")) {
+        (Some(url), Some(secret)) => {
+            let is_url =
+                url.text.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
+            if !is_url {
+                return Err(url.fail("is not a URL; write https://example.com/gotoai"));
+            }
+            Some((url.text.clone(), Secret::new(secret.text.as_str())))
+        }
+        (Some(url), None) => {
+            return Err(wrong(&url.place, "messages are signed: set alerts.webhook_secret or GOTOAI_ALERT_WEBHOOK_SECRET as well"));
+        }
+        (None, _) => None,
+    };
+    Ok(AlertSettings { webhook })
 }
 
 /// A leading `~/` is the user's home, as a shell would have it.

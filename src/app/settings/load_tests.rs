@@ -70,6 +70,9 @@ fn every_variable_is_read() {
         ("GOTOAI_HOLD_SECONDS", "60"),
         ("GOTOAI_ANSWER_HOURS", "2"),
         ("GOTOAI_ANSWER_LIMIT_BYTES", "0"),
+        ("GOTOAI_RECONCILE_SECONDS", "0"),
+        ("GOTOAI_RECONCILE_FULL_HOURS", "0"),
+        ("GOTOAI_FREEZE_ON_BREAK", "off"),
         ("GOTOAI_ANCHOR_MINUTES", "0"),
         ("GOTOAI_ANCHOR_KEY", "~/k"),
         ("GOTOAI_ANCHOR_FILE", "/mnt/a"),
@@ -91,13 +94,24 @@ fn every_variable_is_read() {
         assert_ne!(debug(&[pair]), debug(&[]), "{}", pair.0);
     }
     // Tested by themselves below: they need a partner, or print the same off a terminal.
-    let others = ["GOTOAI_CONFIG", "GOTOAI_TLS_CERT", "GOTOAI_TLS_KEY", "LOG_FORMAT", "CONFIGURED_PROVIDER_MODELS_MODE"];
+    let others = [
+        "GOTOAI_CONFIG",
+        "GOTOAI_TLS_CERT",
+        "GOTOAI_TLS_KEY",
+        "GOTOAI_ALERT_WEBHOOK_URL",
+        "GOTOAI_ALERT_WEBHOOK_SECRET",
+        "LOG_FORMAT",
+        "CONFIGURED_PROVIDER_MODELS_MODE",
+    ];
     for row in reference().iter().filter(|row| !row.env.is_empty()) {
         assert!(values.iter().any(|(name, _)| *name == row.env) || others.contains(&row.env), "{} is not tested", row.env);
     }
     assert_eq!(load("", &[("LOG_FORMAT", "text")]).unwrap().log.format, LogFormat::Text);
     let tls = load("", &[("GOTOAI_TLS_CERT", "c"), ("GOTOAI_TLS_KEY", "k")]).unwrap().server.tls;
     assert_eq!(tls, Some(TlsSettings { cert: "c".into(), key: "k".into() }));
+    let pair = [("GOTOAI_ALERT_WEBHOOK_URL", "https://a.example/x"), ("GOTOAI_ALERT_WEBHOOK_SECRET", "whsec")];
+    let (url, secret) = load("", &pair).unwrap().alerts.webhook.unwrap();
+    assert_eq!((url.as_str(), secret.expose()), ("https://a.example/x", "whsec"));
 }
 
 #[test]
@@ -128,6 +142,8 @@ fn what_is_wrong_is_named() {
         ("", ("GOTOAI_DURABILITY", "max"), "GOTOAI_DURABILITY: 'max' is not one of the choices; allowed: strict, hybrid, relaxed"),
         ("", ("LOG_LEVEL", "loud"), "LOG_LEVEL: 'loud' is not one of"),
         ("", ("GOTOAI_TLS_KEY", "k"), "GOTOAI_TLS_KEY: a key needs its certificate"),
+        ("", ("GOTOAI_ALERT_WEBHOOK_URL", "https://a.example"), "GOTOAI_ALERT_WEBHOOK_URL: messages are signed"),
+        ("alerts: {webhook_secret: x}", ("GOTOAI_ALERT_WEBHOOK_URL", "a.example/x"), "GOTOAI_ALERT_WEBHOOK_URL: the value is not a URL"),
         ("", ("RETRY_MAX_BACKOFF", "0.1"), "RETRY_MAX_BACKOFF: '0.1' is shorter than initial_backoff"),
         ("", ("GOTOAI_FEE_PERCENT", "-1"), "GOTOAI_FEE_PERCENT: '-1' is not a percentage"),
         ("auth: {master_key: 'a b'}", ("", ""), "auth.master_key: the value holds a space"),

@@ -20,7 +20,7 @@ mod supply;
 
 pub use crate::adapters::telemetry::{LogFormat, LogLevel};
 pub use crate::domain::ledger::Durability;
-pub use ledger::LedgerSettings;
+pub use ledger::{AlertSettings, LedgerSettings};
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};
 pub use server::{AuthSettings, LogSettings, ServerSettings, StoreSettings, TlsSettings};
@@ -36,6 +36,7 @@ pub struct Settings {
     pub auth: AuthSettings,
     pub log: LogSettings,
     pub ledger: LedgerSettings,
+    pub alerts: AlertSettings,
     /// In order of declaration: file first, then what only the environment names, alphabetically.
     pub providers: Vec<ProviderSettings>,
     pub aliases: Vec<AliasSettings>,

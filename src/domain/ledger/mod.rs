@@ -27,7 +27,7 @@ pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
 pub use anchor::{Anchor, AnchorEvidence, AnchorKey};
 pub use chain::{Block, Hash, hex, merkle_path, unhex};
 pub use command::{Attempt, AttemptOutcome, Command, Loss, OverBudget, Refusal, Reply, Reserve, Settle};
-pub use decide::decide;
+pub use decide::{decide, project};
 pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
 pub use once::{Once, OnceRecord, SealedAnswer};
@@ -43,4 +43,4 @@ pub use state::{BudgetAlert, Grant, Needs, OpRecord, State, Wallet, WalletKind, 
 pub use statement::{Statement, UsageLine, When};
 pub use store::{Durability, EntryQuery, GrantSummary, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
 pub use terms::{Borne, ChargeFor, CostTo, FeeFor, HoldPolicy, Legs, Outcome, SettlementPolicy, Terms, WalletTerms};
-pub use verify::{Check, Finding, Report, Verifier};
+pub use verify::{Check, Compensation, Finding, Remedy, Report, Severity, Subject, Verifier};

@@ -11,6 +11,7 @@ mod machine;
 mod memory;
 mod oracle;
 mod process;
+mod reconciled;
 mod store;
 mod tampering;
 

@@ -1,7 +1,7 @@
 //! Owns: a pipeline with a ledger behind it and a recorder that keeps what it is told, and the questions every test asks.
 
 use crate::ledger::{open, top_up};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use gotoai::adapters::providers::{HttpClient, OpenAiCompatible, ProviderConfig};
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
@@ -152,6 +152,7 @@ impl House {
             keys: ArcSwap::from_pointee(KeyRing::default()),
             terms: ArcSwap::default(),
             ledger: setup.ledger.then(|| Arc::clone(&ledger) as Arc<dyn Ledger>),
+            frozen: ArcSwapOption::empty(),
             cache: setup.cache,
             recorder: Arc::clone(&records) as Arc<dyn Recorder>,
             in_flight: InFlight::default(),

@@ -26,7 +26,7 @@ fn again(failure: &Failure) -> Failure {
 
 #[test]
 fn every_defect_is_found_and_made_small() {
-    for (sabotage, rule) in [(Sabotage::LostSettlement, "holds"), (Sabotage::KeptHold, "charge"), (Sabotage::DoubleCharge, "once")] {
+    for (sabotage, rule) in [(Sabotage::LostSettlement, "holds"), (Sabotage::KeptHold, "verify"), (Sabotage::DoubleCharge, "once")] {
         let failure = found(sabotage, false);
         assert_eq!(failure.rule, rule, "{}: {}", sabotage.name(), failure.what);
         assert!(failure.command.contains("--faults none --crash-at none"), "{}", failure.command);

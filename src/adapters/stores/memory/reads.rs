@@ -132,7 +132,7 @@ impl Rows {
             verifier.wallet(wallet);
         }
         for account in &self.accounts {
-            verifier.account(account, self.balance(account.id));
+            verifier.account(account, Some(self.balance(account.id)));
         }
         for order in &self.orders {
             verifier.order(order, now);

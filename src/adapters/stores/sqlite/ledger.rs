@@ -295,7 +295,10 @@ fn show_projections(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
     let mut wallets = wallets.query([])?;
     while let Some(row) = wallets.next()? {
         let wallet = rows::with_grants(c, rows::wallet(row)?)?;
-        shown.show(move |verifier| verifier.wallet(&wallet));
+        shown.show(move |verifier| {
+            verifier.wallet(&wallet);
+            verifier.grants(&wallet, now);
+        });
     }
     let mut accounts = c.prepare(
         "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
@@ -304,7 +307,7 @@ fn show_projections(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
     while let Some(row) = accounts.next()? {
         let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
         let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-        let balance = Balance { debits: debits.unwrap_or(0), credits: credits.unwrap_or(0) };
+        let balance = debits.zip(credits).map(|(debits, credits)| Balance { debits, credits });
         shown.show(move |verifier| verifier.account(&account, balance));
     }
     let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
@@ -315,7 +318,7 @@ fn show_projections(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
     }
     let mut windows = c.prepare(
         "SELECT b.id, b.name, b.key_id, b.user_path, b.wallet, b.model, b.label, b.period, b.unit, b.cap, b.hard_status, b.alert_percent, \
-         w.start, w.held, w.spent, w.alerted FROM budget_windows w JOIN budgets b ON b.id = w.budget_id",
+         w.start, w.held, w.spent, w.alerted FROM budget_windows w JOIN budgets b ON b.id = w.budget_id WHERE b.removed_at IS NULL",
     )?;
     let mut windows = windows.query([])?;
     while let Some(row) = windows.next()? {

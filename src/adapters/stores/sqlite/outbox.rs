@@ -1,10 +1,12 @@
 //! Owns: the rows of the outbox: what is to be told to others, put there in the transaction that it tells of.
 //! Refuses to know: how it is delivered.
 
-use crate::base::Timestamp;
+use super::connection::Database;
+use crate::base::{Result, Timestamp};
 use crate::domain::ledger::BudgetAlert;
 use rusqlite::Connection;
 use serde_json::json;
+use std::time::Duration;
 
 /// Once a window and percentage.
 pub(super) fn put_alert(c: &Connection, alert: &BudgetAlert, now: Timestamp) -> rusqlite::Result<()> {
@@ -24,4 +26,67 @@ pub(super) fn put(c: &Connection, topic: &str, dedupe: &str, payload: &serde_jso
     c.prepare_cached("INSERT OR IGNORE INTO outbox(topic, dedupe, payload, created_at, next_at) VALUES (?1, ?2, ?3, ?4, ?4)")?
         .execute((topic, dedupe, payload.to_string(), now.0))
         .map(drop)
+}
+
+/// Something that is to be told, claimed for delivery.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: i64,
+    pub topic: String,
+    pub dedupe: String,
+    /// JSON.
+    pub payload: String,
+    pub created_at: Timestamp,
+    /// This one included.
+    pub tries: u32,
+}
+
+impl Database {
+    /// Messages whose time has come, at most `limit`. They are this caller's for the time of the claim; one that is neither
+    /// delivered nor put off by then comes again.
+    pub fn claim_messages(&self, limit: usize, claim: Duration, now: Timestamp) -> Result<Vec<Message>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.with(|c| {
+            // Asked first: a look must not take the write lock.
+            let due = "SELECT EXISTS (SELECT 1 FROM outbox WHERE delivered_at IS NULL AND next_at <= ?1)";
+            if !c.prepare_cached(due)?.query_row([now.0], |row| row.get::<_, bool>(0))? {
+                return Ok(Vec::new());
+            }
+            c.prepare_cached(
+                "UPDATE outbox SET tries = tries + 1, next_at = ?2 WHERE id IN \
+                 (SELECT id FROM outbox WHERE delivered_at IS NULL AND next_at <= ?1 ORDER BY next_at, id LIMIT ?3) \
+                 RETURNING id, topic, dedupe, payload, created_at, tries",
+            )?
+            .query_map((now.0, now.plus(claim).0, limit), |row| {
+                Ok(Message {
+                    id: row.get(0)?,
+                    topic: row.get(1)?,
+                    dedupe: row.get(2)?,
+                    payload: row.get(3)?,
+                    created_at: Timestamp(row.get(4)?),
+                    tries: row.get(5)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    pub fn delivered(&self, message: i64, now: Timestamp) -> Result<()> {
+        self.with(|c| c.execute("UPDATE outbox SET delivered_at = ?2 WHERE id = ?1", (message, now.0)).map(drop))
+    }
+
+    /// Comes again at that time; `None`: never.
+    pub fn put_off(&self, message: i64, until: Option<Timestamp>) -> Result<()> {
+        self.with(|c| c.execute("UPDATE outbox SET next_at = ?2 WHERE id = ?1", (message, until.map_or(i64::MAX, |at| at.0))).map(drop))
+    }
+
+    /// Messages that wait, those given up included.
+    pub fn waiting_messages(&self) -> Result<i64> {
+        self.with(|c| c.prepare_cached("SELECT count(*) FROM outbox WHERE delivered_at IS NULL")?.query_row([], |row| row.get(0)))
+    }
+
+    /// Forgets what was delivered before then.
+    pub fn forget_messages(&self, before: Timestamp) -> Result<()> {
+        self.with(|c| c.execute("DELETE FROM outbox WHERE delivered_at < ?1", [before.0]).map(drop))
+    }
 }

@@ -171,6 +171,42 @@ pub(super) fn correct_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'
     Ok(())
 }
 
+/// Puts an order made again in the place of the one that is stored.
+pub(super) fn replace_order(c: &Connection, order: &Order) -> rusqlite::Result<()> {
+    c.execute(
+        "UPDATE orders SET wallet_id = ?2, state = ?3, hold = ?4, hold_source = ?5, charge = ?6, pass_through = ?7, fee = ?8, cost = ?9, \
+         overrun = ?10, provider = ?11, input_cost = ?12, node = ?13, epoch = ?14, reserve_seq = ?15, final_seq = ?16, created_at = ?17, \
+         expires_at = ?18, finished_at = ?19, parts = ?20, counted = ?21, builder = ?22, builder_fee = ?23, refunded = ?24 WHERE id = ?1",
+        rusqlite::params![
+            order.id.0,
+            order.wallet_id,
+            order.state as i64,
+            order.hold.as_nano(),
+            order.hold_source as i64,
+            order.charge.map(Money::as_nano),
+            order.pass_through.map(Money::as_nano),
+            order.fee.map(Money::as_nano),
+            order.cost.map(Money::as_nano),
+            order.overrun.as_nano(),
+            &*order.provider,
+            order.input_cost.as_nano(),
+            order.node,
+            order.epoch,
+            order.reserve_seq,
+            order.final_seq,
+            order.created_at.0,
+            order.expires_at.0,
+            order.finished_at.map(Timestamp::millis),
+            listed(&order.parts),
+            listed(&order.counted),
+            order.builder.as_ref().map(|(name, _)| &**name),
+            order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
+            order.refunded.as_nano(),
+        ],
+    )
+    .and_then(one)
+}
+
 pub(super) const EVENT_COLUMNS: &str = "seq, kind, order_id, op_id, ts, payload, leaf";
 
 /// An event without its postings, and its stored leaf; zeros where none can be read, which is no event's.

@@ -10,6 +10,9 @@ mod correct;
 mod funds;
 mod operate;
 mod order;
+mod project;
+
+pub use project::project;
 
 use super::AccountId;
 use super::command::{Command, Refusal, Reply};

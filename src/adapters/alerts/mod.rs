@@ -1,0 +1,5 @@
+//! Telling people: messages over HTTP, signed.
+
+mod webhook;
+
+pub use webhook::Webhook;
