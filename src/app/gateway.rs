@@ -153,6 +153,10 @@ impl Gateway {
         if !self.pipeline.in_flight.wait(self.settings.server.drain_timeout).await {
             tracing::warn!(calls = self.pipeline.in_flight.count(), "closed with calls in flight; they are settled at the next start");
         }
+        if !self.offline {
+            let gateway = Arc::clone(self);
+            let _ = self.runtime.spawn_blocking(move || gateway.release_reconciliation()).await;
+        }
         let ledger = Arc::clone(&self.ledger);
         let _ = self.runtime.spawn_blocking(move || ledger.close()).await;
         if !self.offline && self.settings.ledger.on && self.settings.ledger.anchor_every.is_some() {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+/// Another process takes over so long after a run of this one was due.
+const LEASE_GRACE: Duration = Duration::from_secs(5);
 /// Silence is told only after this long beyond two periods.
 const SILENCE_GRACE: Duration = Duration::from_secs(10);
 /// What was delivered is forgotten after this long.
@@ -67,13 +69,14 @@ impl Gateway {
         };
         let evidence = if whole { Some(self.anchor_evidence()?) } else { None };
         let Some(report) = inspector.run(evidence.as_ref(), started_at, &stopped)? else { return Ok(None) };
-        let period = self.settings.ledger.reconcile_every.filter(|_| !self.offline).unwrap_or(Duration::ZERO);
+        // One that only administers comes and goes.
+        let lease = self.settings.ledger.reconcile_every.filter(|_| !self.offline).map_or(Duration::ZERO, |period| period + LEASE_GRACE);
         let run = Run {
             owner: &self.reconciler.owner,
             whole,
             started_at,
             finished_at: self.clock.now(),
-            lease: period * 3,
+            lease,
             last_seq: inspector.last_seq(),
             freeze: self.settings.ledger.freeze_on_break,
         };
@@ -82,6 +85,13 @@ impl Gateway {
         drop(kept);
         self.follow_up(&report, &recorded, whole)?;
         Ok(Some(Reconciled { whole, report, recorded }))
+    }
+
+    /// At close: others need not wait for the lease to end.
+    pub(super) fn release_reconciliation(&self) {
+        if let Err(error) = self.database.release_lease(&self.reconciler.owner) {
+            tracing::warn!(%error, "the lease of the reconciliation could not be given back; it ends by itself");
+        }
     }
 
     fn follow_up(&self, report: &Report, recorded: &Recorded, whole: bool) -> Result<()> {

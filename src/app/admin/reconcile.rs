@@ -7,6 +7,7 @@ use crate::base::{Date, Error, ErrorKind, Exact, Money, Result, Rounding};
 use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Terms, Theirs, Tolerance, UnitPrice, match_bill};
 use crate::protocol::billing::{self, Bill, Counts, Format};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -33,10 +34,12 @@ struct Arguments {
     model_map: BTreeMap<String, String>,
 }
 
-/// Read first: the other arguments follow from it.
+/// Read first: the other arguments follow from it. Without a level, files make it level 1.
 #[derive(Deserialize)]
 struct Level {
     level: Option<u8>,
+    provider: Option<IgnoredAny>,
+    content: Option<IgnoredAny>,
 }
 
 /// One file's text, or several with their names.
@@ -59,10 +62,12 @@ fn refuse(param: &'static str, why: impl Into<String>) -> Error {
 }
 
 pub(super) fn reconcile(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    match read::<Level>(arguments)?.level {
-        Some(LEVEL_INTERNAL) => return findings::reconcile(gateway, arguments),
-        Some(LEVEL_PROVIDER) | None => {}
-        Some(other) => {
+    let Level { level, provider, content } = read(arguments)?;
+    let of_files = provider.is_some() || content.is_some();
+    match level.unwrap_or(if of_files { LEVEL_PROVIDER } else { LEVEL_INTERNAL }) {
+        LEVEL_INTERNAL => return findings::reconcile(gateway, arguments),
+        LEVEL_PROVIDER => {}
+        other => {
             let why = format!("level {other} is not known; 0 compares the books with themselves, 1 with a provider's files");
             return Err(refuse("level", why));
         }

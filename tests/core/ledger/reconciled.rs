@@ -5,7 +5,7 @@ use super::store::{Store, open_at};
 use gotoai::adapters::stores::sqlite::{Database, Inspector, Run};
 use gotoai::base::{Clock, Money, Timestamp};
 use gotoai::domain::ledger::{
-    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, UsageSource,
+    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, Subject, UsageSource,
     WalletKind,
 };
 use rusqlite::Connection;
@@ -252,6 +252,24 @@ fn one_process_reconciles_for_all() {
     assert!(!database.is_leased("me", now).unwrap());
     assert!(database.is_leased("other", now).unwrap());
     assert!(!database.is_leased("other", now.plus(Duration::from_secs(61))).unwrap());
+    database.release_lease("me").unwrap();
+    assert!(!database.is_leased("other", now).unwrap());
+}
+
+#[test]
+fn silence_is_a_finding_until_somebody_reconciles() {
+    let store = Store::new();
+    let database = Database::open(&store.path()).unwrap();
+    let now = store.clock.now();
+    let silent = Finding::new(Check::R25, Subject::Ledger, "nobody has reconciled".to_owned());
+    assert!(database.record_silence(Some(&silent), now).unwrap());
+    assert!(!database.record_silence(Some(&silent), now).unwrap());
+    assert_eq!(database.finding_counts().unwrap(), [("R25".to_owned(), "critical".to_owned(), 1)]);
+    // A full run that sees sound books says nothing about silence.
+    database.record_run(&run(now.plus(Duration::from_secs(1)), true), &found(Vec::new())).unwrap();
+    assert_eq!(database.finding_counts().unwrap().len(), 1);
+    assert!(!database.record_silence(None, now).unwrap());
+    assert_eq!(database.finding_counts().unwrap(), []);
 }
 
 #[test]

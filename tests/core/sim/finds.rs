@@ -11,6 +11,11 @@ fn found(sabotage: Sabotage, enumerate: bool) -> Failure {
     summary.failures.remove(0)
 }
 
+/// Without the ids of orders, which are never the same twice.
+fn unnamed(what: &str) -> String {
+    what.split_whitespace().filter(|word| !word.starts_with("ord_")).collect::<Vec<_>>().join(" ")
+}
+
 /// The failure's command line, asked again.
 fn again(failure: &Failure) -> Failure {
     let words: Vec<&str> = failure.command.split_whitespace().collect();
@@ -32,7 +37,7 @@ fn every_defect_is_found_and_made_small() {
         assert!(failure.command.contains("--faults none --crash-at none"), "{}", failure.command);
         assert_eq!(failure.command.matches(',').count(), 0, "one call is enough: {}", failure.command);
         let repeated = again(&failure);
-        assert_eq!((repeated.rule, &repeated.what, &repeated.trace), (failure.rule, &failure.what, &failure.trace));
+        assert_eq!((repeated.rule, unnamed(&repeated.what), &repeated.trace), (failure.rule, unnamed(&failure.what), &failure.trace));
     }
 }
 

@@ -52,6 +52,11 @@ impl Database {
         run(&mut self.shared.lock()).map_err(|error| from_sqlite(&error))
     }
 
+    /// Runs `write` on a connection of its own: it may have to wait for the ledger's writer, and readers must not wait with it.
+    pub(super) fn aside<T>(&self, write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        write(&mut self.connect()?).map_err(|error| from_sqlite(&error))
+    }
+
     /// Grows with every change that a running gateway must notice.
     pub fn control_version(&self) -> Result<i64> {
         self.with(|c| c.prepare_cached("SELECT CAST(v AS INTEGER) FROM control WHERE k = 'version'")?.query_row([], |row| row.get(0)))

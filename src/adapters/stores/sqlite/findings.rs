@@ -214,7 +214,7 @@ fn breaks<'a>(report: &'a Report, opened: &[String]) -> (Option<&'a Finding>, Ve
 impl Database {
     /// Writes a run with what it found: findings, alerts and the freeze, all or nothing.
     pub fn record_run(&self, run: &Run<'_>, report: &Report) -> Result<Recorded> {
-        self.with(|c| {
+        self.aside(|c| {
             let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut recorded = Recorded::default();
             let now = run.finished_at;
@@ -242,7 +242,7 @@ impl Database {
 
     /// Records that nobody reconciles, or (`None`) that somebody does again.
     pub fn record_silence(&self, silent: Option<&Finding>, now: Timestamp) -> Result<bool> {
-        self.with(|c| {
+        self.aside(|c| {
             let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let opened = match silent {
                 Some(finding) => put(&transaction, finding, &Report::default(), now)?,
@@ -261,6 +261,11 @@ impl Database {
             c.prepare_cached("SELECT EXISTS (SELECT 1 FROM recon_runs WHERE owner <> ?1 AND lease_until > ?2)")?
                 .query_row((owner, now.0), |row| row.get(0))
         })
+    }
+
+    /// This process will not run any more.
+    pub fn release_lease(&self, owner: &str) -> Result<()> {
+        self.aside(|c| c.execute("UPDATE recon_runs SET lease_until = 0 WHERE owner = ?1 AND lease_until > 0", [owner]).map(drop))
     }
 
     /// When somebody last ran, and when somebody last read everything.
@@ -319,7 +324,7 @@ impl Database {
 
     /// A person has looked at it; false if there is no such finding or it is over.
     pub fn acknowledge(&self, id: &str, actor: &str, note: &str, now: Timestamp) -> Result<bool> {
-        self.with(|c| {
+        self.aside(|c| {
             c.execute(
                 "UPDATE findings SET status = 'acknowledged', actor = ?2, note = ?3, acted_at = ?4 \
                  WHERE id = ?1 AND (status = 'open' OR status = 'acknowledged')",
@@ -331,7 +336,7 @@ impl Database {
 
     /// A compensating entry answers it.
     pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, Option<i64>), now: Timestamp) -> Result<()> {
-        self.with(|c| {
+        self.aside(|c| {
             c.execute(
                 "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 WHERE id = ?1",
                 (id, actor, note, now.0, op, seq),
@@ -355,7 +360,7 @@ impl Database {
 
     /// New calls are taken again; false if they were not stopped.
     pub fn unfreeze(&self, actor: &str, reason: &str, now: Timestamp) -> Result<bool> {
-        self.with(|c| {
+        self.aside(|c| {
             let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let lifted = transaction.execute("DELETE FROM control WHERE k = 'frozen'", [])? > 0;
             if lifted {
