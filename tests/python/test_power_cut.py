@@ -229,7 +229,8 @@ def test_on_this_disk_relaxed_durability_does_lose_orders(disk: Disk, twin: Twin
     """Otherwise the tests above could not fail."""
     env, told = gateway_on(disk, twin, "relaxed"), Told()
     work_until_the_power_fails({**env, **disk.failing(at=1500, keep="none")}, told)
-    assert len(what_is_lost(env, told)) == told.count() > 0
+    # Not all: what other connections commit (anchors, findings) is synced with all that lies before it.
+    assert len(what_is_lost(env, told)) > 0
 
 
 def call_until_it_is_refused(url: str, told: Told) -> None:
