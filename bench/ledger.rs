@@ -53,6 +53,7 @@ fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
         expires_at: Timestamp(i64::MAX / 2),
         node: node.0,
         epoch: node.1,
+        once: None,
     }))
 }
 
@@ -90,6 +91,7 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         attempts: vec![attempt],
         provider_request_id: Some("chatcmpl-D0q7lRI0Z2q8190Q0ue3JnnWtqLrd".into()),
         finish: "stop",
+        answer: None,
     }))
 }
 

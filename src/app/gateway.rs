@@ -345,6 +345,8 @@ fn snapshot(settings: &Settings, supply: &Supply) -> Snapshot {
         fee: settings.ledger.fee,
         markup: settings.ledger.markup.clone(),
         hold_timeout: settings.ledger.hold_timeout,
+        answer_lifetime: settings.ledger.answer_lifetime,
+        answer_limit_bytes: settings.ledger.answer_limit_bytes,
         kill_switch: settings.kill_switch,
         open: settings.auth.insecure_no_auth,
         guardrails: Vec::new(),

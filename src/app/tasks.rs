@@ -35,6 +35,7 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
             Box::pin(async move {
                 let now = gateway.clock.now();
                 expire_grants(&gateway, now).await;
+                forget_answers(&gateway, now);
                 sweep(&*gateway.ledger, now).await;
             })
         })),
@@ -90,6 +91,13 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
                 seen.store(-1, Ordering::Relaxed);
             }
         })
+    }
+}
+
+/// Marks of requests whose time is over, with their answers.
+fn forget_answers(gateway: &Gateway, now: Timestamp) {
+    if let Err(error) = gateway.database.forget_answers(now) {
+        tracing::error!(%error, "old answers could not be forgotten");
     }
 }
 

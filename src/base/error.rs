@@ -65,6 +65,12 @@ kinds! {
     NotFound = "not_found", 404, "not_found_error", Client, Never;
     MethodNotAllowed = "method_not_allowed", 405, "invalid_request_error", Client, Never;
     Conflict = "conflict", 409, "invalid_request_error", Client, Never;
+    /// The same `Idempotency-Key` with another request.
+    IdempotencyReused = "idempotency_key_reused", 422, "invalid_request_error", Client, Never;
+    /// The request with this `Idempotency-Key` has not ended yet.
+    IdempotencyRunning = "idempotency_in_progress", 409, "invalid_request_error", Client, Later;
+    /// It has ended, and its answer was not kept.
+    ReplayUnavailable = "replay_unavailable", 409, "invalid_request_error", Client, Never;
     /// The wallet cannot cover the hold.
     InsufficientFunds = "insufficient_funds", 402, "insufficient_quota", Policy, Never;
     /// A budget or cap is used up; answered as payment required.

@@ -31,6 +31,8 @@ pub struct Call {
     pub mode: Option<String>,
     /// What the caller marks the call with; budgets may count by them.
     pub labels: Vec<Arc<str>>,
+    /// The caller's mark of this request.
+    pub idempotency_key: Option<Box<str>>,
     pub body: Bytes,
 }
 

@@ -1,5 +1,6 @@
 //! Owns: what one call carries through the steps before its order is reserved.
 
+use super::replay::Marked;
 use super::{Call, Pipeline, Reply, Snapshot};
 use crate::base::{Error, OrderId, Timestamp};
 use crate::domain::catalog::Mode;
@@ -20,6 +21,8 @@ pub(super) struct Context {
     pub(super) order: OrderId,
     /// By authenticate.
     pub(super) principal: Option<Arc<Principal>>,
+    /// By replay.
+    pub(super) marked: Option<Marked>,
     /// By resolve.
     pub(super) facts: Option<RequestFacts>,
     pub(super) selection: Option<Selection>,
@@ -36,6 +39,7 @@ impl Context {
             began_at: pipeline.clock.now(),
             order: OrderId::new(),
             principal: None,
+            marked: None,
             facts: None,
             selection: None,
             mode: None,

@@ -15,6 +15,7 @@ mod quote;
 mod recall;
 mod record;
 mod relay;
+mod replay;
 mod reserve;
 mod resolve;
 mod route;
@@ -46,6 +47,9 @@ pub struct Snapshot {
     /// The platform's own rules by provider and model; an organisation's stand in its wallet's terms.
     pub markup: Vec<MarkupRule>,
     pub hold_timeout: Duration,
+    /// How long the answer to a marked request is kept, and how large it may be; 0: none is kept.
+    pub answer_lifetime: Duration,
+    pub answer_limit_bytes: usize,
     /// No call is served.
     pub kill_switch: bool,
     /// Nobody needs a key (loopback only).
@@ -73,6 +77,14 @@ impl Pipeline {
     /// One request, from the door to the ledger. Every operation, every dialect and all doors come through here.
     pub async fn run(self: &Arc<Self>, call: Call) -> Reply {
         let mut cx = Context::begin(Arc::clone(self), call);
+        if let Err(error) = self.identify(&mut cx) {
+            return cx.refuse(error);
+        }
+        match self.replay(&mut cx).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return cx.recalled(reply),
+            Err(error) => return cx.refuse(error),
+        }
         if let Err(error) = self.admit(&mut cx) {
             return cx.refuse(error);
         }
@@ -95,9 +107,12 @@ impl Pipeline {
         }
     }
 
-    fn admit(&self, cx: &mut Context) -> Result<()> {
+    fn identify(&self, cx: &mut Context) -> Result<()> {
         self.authenticate(cx)?;
-        self.resolve(cx)?;
+        self.resolve(cx)
+    }
+
+    fn admit(&self, cx: &mut Context) -> Result<()> {
         self.guard(cx)?;
         self.gate(cx)
     }

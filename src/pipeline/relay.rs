@@ -9,7 +9,8 @@ use crate::base::{Error, ErrorKind};
 use crate::domain::ledger::{AttemptOutcome, Outcome, Ticket};
 use crate::domain::provider::{Disconnect, ProviderBody, ProviderFault};
 use crate::protocol::openai::{StreamEnd, StreamScan, error_envelope};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -37,11 +38,16 @@ struct Live {
     upstream: ProviderBody,
     scan: StreamScan,
     first: Option<Bytes>,
+    /// What has gone to the caller of a marked request, while it is small enough to keep.
+    copy: Option<BytesMut>,
+    content_type: HeaderValue,
 }
 
 impl Relay {
     pub(super) fn new(order: OpenOrder, started: Started) -> Self {
-        let live = Live { order, upstream: started.body, scan: started.scan, first: Some(started.first) };
+        let copy = order.cx.marked.is_some().then(BytesMut::new);
+        let (upstream, scan, content_type) = (started.body, started.scan, started.content_type);
+        let live = Live { order, upstream, scan, first: Some(started.first), copy, content_type };
         Self { live: Some(live), farewell: None, settling: None, runtime: Handle::current() }
     }
 
@@ -80,6 +86,7 @@ impl Relay {
             let gap: &[u8] = if last.is_empty() { b"" } else { b"\n\n" };
             self.farewell = Some([&*last, gap, b"data: ", &*error_envelope(&error), b"\n\n"].concat().into());
         }
+        live.copy_out(&last);
         self.settling = live.settle(end);
     }
 
@@ -96,6 +103,15 @@ impl Relay {
 }
 
 impl Live {
+    /// Keeps what goes to the caller, up to the limit.
+    fn copy_out(&mut self, piece: &Bytes) {
+        let limit = self.order.cx.marked.as_ref().map_or(0, |marked| marked.limit_bytes);
+        self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= limit);
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(piece);
+        }
+    }
+
     /// Settles on what was read. A stream cut before anything useful came costs the user nothing.
     fn settle(mut self, end: StreamEnd) -> Option<Ticket> {
         let (finish, error) = match end {
@@ -122,6 +138,7 @@ impl Live {
             delivered: self.scan.delivered_tokens,
             outcome,
             provider_request_id: self.scan.id.take().map(Arc::from),
+            answer: self.copy.take().filter(|_| finish == "complete").map(|copy| (self.content_type.clone(), copy.freeze())),
             finish,
             status: 200,
             error,
@@ -161,6 +178,7 @@ impl Body for Relay {
                 return this.poll_settled(cx).map(|()| None);
             };
             if let Some(first) = live.first.take() {
+                live.copy_out(&first);
                 return Poll::Ready(Some(Ok(Frame::data(first))));
             }
             if let Some(mut meter) = live.order.meter.take() {
@@ -183,7 +201,10 @@ impl Body for Relay {
                     match live.scan.pass(piece) {
                         None => this.finish(None),
                         Some(whole) if whole.is_empty() => {}
-                        Some(whole) => return Poll::Ready(Some(Ok(Frame::data(whole)))),
+                        Some(whole) => {
+                            live.copy_out(&whole);
+                            return Poll::Ready(Some(Ok(Frame::data(whole))));
+                        }
                     }
                 }
             }

@@ -138,6 +138,7 @@ fn command(cx: &Context, facts: &RequestFacts, ask: &Ask, ledger: &dyn Ledger) -
         expires_at: cx.began_at.plus(cx.snapshot.hold_timeout),
         node,
         epoch,
+        once: cx.marked.as_ref().map(|marked| marked.once),
     })))
 }
 

@@ -5,11 +5,11 @@ use super::execute::{Rejected, Started, Whole};
 use super::relay::Relay;
 use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
-use crate::base::{Error, ErrorKind, Money};
+use crate::base::{Error, ErrorKind, Money, OrderId};
 use crate::domain::catalog::{Meter, Usage};
 use crate::domain::ledger::{
-    Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy, Ticket,
-    UsageSource,
+    Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, OrderReceipt, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy,
+    Ticket, UsageSource,
 };
 use crate::protocol::{Operation, ReadUsage};
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(super) struct Ending {
     /// `None`: served to its end.
     pub(super) outcome: Option<Outcome>,
     pub(super) provider_request_id: Option<Arc<str>>,
+    /// Content type and body as the caller gets them, where a marked request is served to its end.
+    pub(super) answer: Option<(HeaderValue, Bytes)>,
     pub(super) finish: &'static str,
     pub(super) status: u16,
     pub(super) error: Option<ErrorKind>,
@@ -47,6 +49,7 @@ impl Ending {
             delivered: 0,
             outcome: Some(Outcome::Undelivered),
             provider_request_id: None,
+            answer: None,
             finish,
             status,
             error,
@@ -70,7 +73,7 @@ impl OpenOrder {
     /// A whole reply: settled and durable before the caller sees it, so that the charge in its headers is a fact.
     pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
         let mut headers = self.receipt();
-        headers.insert(CONTENT_TYPE, whole.content_type);
+        headers.insert(CONTENT_TYPE, whole.content_type.clone());
         let ending = Ending {
             usage: whole.facts.usage,
             service_tier: whole.facts.service_tier,
@@ -80,6 +83,7 @@ impl OpenOrder {
             },
             outcome: None,
             provider_request_id: whole.facts.id.map(Arc::from),
+            answer: self.cx.marked.as_ref().map(|_| (whole.content_type.clone(), whole.body.clone())),
             finish: "complete",
             status: 200,
             error: None,
@@ -146,15 +150,7 @@ impl OpenOrder {
     }
 
     fn receipt(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(8);
-        if let Ok(order) = HeaderValue::try_from(self.cx.order.to_string()) {
-            headers.insert(ORDER, order);
-        }
-        if let Some(Ok(endpoint)) = self.endpoint.as_ref().map(|endpoint| HeaderValue::from_str(&endpoint.id)) {
-            headers.insert(ENDPOINT, endpoint);
-        }
-        headers.insert(ATTEMPTS, HeaderValue::from(self.attempts.len()));
-        headers
+        headers_of(self.cx.order, self.endpoint.as_ref().map(|endpoint| &*endpoint.id), self.attempts.len())
     }
 
     /// Settles: computes the amounts, sends the one command, makes the record. Only the first call does anything.
@@ -187,6 +183,7 @@ impl OpenOrder {
             attempts: std::mem::take(&mut self.attempts),
             provider_request_id: ending.provider_request_id,
             finish: ending.finish,
+            answer: self.cx.marked.as_ref().zip(ending.answer).and_then(|(marked, (kind, body))| marked.seal(&kind, &body)),
         }))))
     }
 
@@ -298,6 +295,29 @@ fn delivered(usage: &Usage, tokens: u64) -> Usage {
             (usage.with(meter, kept), left - kept)
         })
         .0
+}
+
+fn headers_of(order: OrderId, endpoint: Option<&str>, attempts: usize) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    if let Ok(order) = HeaderValue::try_from(order.to_string()) {
+        headers.insert(ORDER, order);
+    }
+    if let Some(Ok(endpoint)) = endpoint.map(HeaderValue::from_str) {
+        headers.insert(ENDPOINT, endpoint);
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers
+}
+
+/// The headers of an order that was answered before.
+pub(super) fn receipt_headers(order: OrderId, receipt: Option<&OrderReceipt>, charge: Option<Money>) -> HeaderMap {
+    let settled = receipt.and_then(|receipt| receipt.settlement.as_ref());
+    let endpoint = settled.and_then(|settled| settled.endpoint.as_deref());
+    let mut headers = headers_of(order, endpoint, settled.map_or(0, |settled| settled.attempts.len()));
+    if let Some(charge) = charge {
+        headers.insert(CHARGE, charge_value(charge));
+    }
+    headers
 }
 
 fn charge_value(charge: Money) -> HeaderValue {

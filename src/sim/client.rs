@@ -34,6 +34,7 @@ pub(super) async fn call(process: Process, pipeline: Arc<Pipeline>, plan: CallPl
         credential: Credential::Key(Secret::new(secret_of(plan.wallet))),
         mode: None,
         labels: Vec::new(),
+        idempotency_key: None,
         body: plan.body().into(),
     };
     let exchange = async {

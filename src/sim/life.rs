@@ -204,6 +204,8 @@ fn pipeline(process: &Process, clock: &Clock, ledger: &Arc<dyn Ledger>) -> Pipel
             fee: Ratio { num, den },
             markup: Vec::new(),
             hold_timeout: HOLD_TIMEOUT,
+            answer_lifetime: Duration::from_secs(86_400),
+            answer_limit_bytes: 1 << 20,
             kill_switch: false,
             open: false,
             guardrails: Vec::new(),

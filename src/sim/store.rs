@@ -8,7 +8,8 @@ use crate::adapters::stores::memory::{Batch, MemoryLedger};
 use crate::base::{Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::identity::UserPath;
 use crate::domain::ledger::{
-    Command, EntryQuery, EventKind, Journal, Ledger, OrderReceipt, OrderState, Reply, Report, Settle, Ticket, UsageSource, WalletSummary,
+    Command, EntryQuery, EventKind, Hash, Journal, Ledger, OnceRecord, OrderReceipt, OrderState, Reply, Report, Settle, Ticket,
+    UsageSource, WalletSummary,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +136,7 @@ fn reserve_again(receipt: &OrderReceipt, order: OrderId) -> crate::domain::ledge
         expires_at: receipt.order.expires_at,
         node: receipt.order.node,
         epoch: receipt.order.epoch,
+        once: None,
     }
 }
 
@@ -170,6 +172,10 @@ impl Ledger for Store {
 
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
         self.memory.entries(query)
+    }
+
+    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
+        self.memory.once(scope, now)
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {

@@ -131,6 +131,12 @@ class Site:
         assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
         return json.loads(done.stdout)
 
+    def run_quietly(self, *arguments: str) -> None:
+        """``gotoai ARGUMENTS`` that writes a file and says nothing. Fails with it."""
+        argv = [program("gotoai"), *arguments]
+        done = subprocess.run(argv, env=dict(self.env), capture_output=True, check=False)  # noqa: S603 - our own command
+        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+
 
 class Books:
     """A ledger for reading, opened as the command line opens it."""

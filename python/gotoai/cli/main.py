@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gotoai.cli import (
     alerts,
+    budget,
     catalog,
     demo,
     doctor,
@@ -87,6 +89,7 @@ for command in (
     demo.demo,
     keys.group,
     wallet.group,
+    budget.group,
     ledger.group,
     alerts.group,
     catalog.models,
@@ -98,6 +101,8 @@ for command in (
 
 
 ledger.group.add_command(export.export)
+# Adds its commands, and those of `statement`, to the groups of wallet and ledger as it is read.
+import_module("gotoai.cli.payments")
 
 
 def run() -> None:

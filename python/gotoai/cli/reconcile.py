@@ -59,14 +59,14 @@ def reconcile(
     config: str | None,
     as_json: bool,
 ) -> None:
-    """Compares the books with themselves, or with a provider's usage and cost files. Exits with 1 on a gap."""
-    if not files and not provider:
+    """Compares the books with themselves, or with a provider's files. Exits with 1 on a finding or gap."""
+    if not files:
+        if provider:
+            raise click.UsageError("a provider is compared by its files: name them")
         findings.reconcile(full, data_dir, config, as_json)
         return
-    if full or not (files and provider):
-        raise click.UsageError(
-            "a provider's files need --provider, --provider needs files, and --full is without either"
-        )
+    if not provider or full:
+        raise click.UsageError("files are of a provider: name it with --provider, and leave --full out")
     try:
         content = [{"name": file.name, "content": file.read()} for file in files]
     except UnicodeDecodeError as error:

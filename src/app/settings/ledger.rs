@@ -18,6 +18,10 @@ pub struct LedgerSettings {
     pub markup: Vec<MarkupRule>,
     /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
     pub hold_timeout: Duration,
+    /// `ledger.answer_hours`: how long a request's `Idempotency-Key` is remembered, and its answer kept. Default 24.
+    pub answer_lifetime: Duration,
+    /// `ledger.answer_limit_bytes`: larger answers are not kept; 0 keeps none. Default 1 MiB.
+    pub answer_limit_bytes: usize,
     /// `ledger.reconcile_seconds`: how often the books are reconciled in themselves. Default 30 seconds; `None`: not at all.
     pub reconcile_every: Option<Duration>,
     /// `ledger.reconcile_full_hours`: how often from the first entry. Default a day; `None`: only at the start.

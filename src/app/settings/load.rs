@@ -183,6 +183,8 @@ fn read_ledger(section: &Section, layers: &Layers, env: &HashMap<String, String>
         fee: Ratio::from_percent(&fee.text).map_err(|_| fee.fail("is not a percentage; write 5 or 5.5"))?,
         markup: read_markup(section)?,
         hold_timeout: layers.get("ledger.hold_seconds").duration(SECOND..=7 * DAY)?,
+        answer_lifetime: Duration::from_secs(3600 * layers.get("ledger.answer_hours").whole(1..=8_760_u64)?),
+        answer_limit_bytes: layers.get("ledger.answer_limit_bytes").whole(0..=67_108_864_usize)?,
         reconcile_every: Some(layers.get("ledger.reconcile_seconds").duration(Duration::ZERO..=DAY)?).filter(|span| !span.is_zero()),
         reconcile_whole_every: Some(layers.get("ledger.reconcile_full_hours").whole(0..=8760)?)
             .filter(|hours| *hours > 0)

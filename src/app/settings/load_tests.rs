@@ -68,6 +68,8 @@ fn every_variable_is_read() {
         ("GOTOAI_DURABILITY", "relaxed"),
         ("GOTOAI_FEE_PERCENT", "5.5"),
         ("GOTOAI_HOLD_SECONDS", "60"),
+        ("GOTOAI_ANSWER_HOURS", "2"),
+        ("GOTOAI_ANSWER_LIMIT_BYTES", "0"),
         ("GOTOAI_RECONCILE_SECONDS", "0"),
         ("GOTOAI_RECONCILE_FULL_HOURS", "0"),
         ("GOTOAI_FREEZE_ON_BREAK", "off"),

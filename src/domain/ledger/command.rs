@@ -1,6 +1,7 @@
 //! Owns: what may be asked of the ledger, and what it answers.
 //! Refuses to know: how the answer is found (decide) and when it is durable (stores).
 
+use super::once::{Once, SealedAnswer};
 use super::operation::Operation;
 use super::order::{OrderState, UsageSource};
 use super::rated::Rated;
@@ -69,6 +70,8 @@ pub struct Reserve {
     pub expires_at: Timestamp,
     pub node: i64,
     pub epoch: i64,
+    /// The caller's mark: the second request with it is refused.
+    pub once: Option<Once>,
 }
 
 /// How one attempt at one endpoint ended.
@@ -134,6 +137,8 @@ pub struct Settle {
     pub attempts: Vec<Attempt>,
     pub provider_request_id: Option<Arc<str>>,
     pub finish: &'static str,
+    /// The answer to a marked request, where it is kept.
+    pub answer: Option<SealedAnswer>,
 }
 
 /// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has
@@ -157,6 +162,8 @@ pub enum Refusal {
     },
     /// A budget's window is used up.
     OverBudget(Box<OverBudget>),
+    /// The caller's mark is taken: another request with it was faster.
+    Repeated,
     /// Prepaid wallets pay for nothing whose price is unknown.
     Unpriced,
     UnknownOrder,
@@ -214,6 +221,10 @@ impl Refusal {
                     "no price is known for this model, and the prepaid wallet '{subject}' pays only for what is priced; set models[].price in the settings"
                 ),
             ),
+            Self::Repeated => (
+                ErrorKind::IdempotencyRunning,
+                "another request with this Idempotency-Key was faster; ask again in a moment for its answer".to_owned(),
+            ),
             Self::UnknownOrder => (ErrorKind::NotFound, format!("there is no order '{subject}'")),
             Self::UnknownGrant => (ErrorKind::NotFound, format!("there is no such grant in wallet '{subject}'")),
             Self::NotCharged => (ErrorKind::Conflict, format!("'{subject}' has no charge to correct: it is open, or was never charged")),
@@ -238,6 +249,7 @@ impl Refusal {
             Self::Indebted { .. } => "indebted",
             Self::Unpriced => "unpriced",
             Self::OverBudget(_) => "over_budget",
+            Self::Repeated => "repeated",
             Self::UnknownOrder => "unknown_order",
             Self::UnknownGrant => "unknown_grant",
             Self::NotCharged => "not_charged",

@@ -10,6 +10,7 @@ mod command;
 mod decide;
 mod event;
 mod export;
+mod once;
 mod operation;
 mod order;
 mod posting;
@@ -29,6 +30,7 @@ pub use command::{Attempt, AttemptOutcome, Command, Loss, OverBudget, Refusal, R
 pub use decide::{decide, project};
 pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
+pub use once::{Once, OnceRecord, SealedAnswer};
 pub use operation::{
     Action, Adjust, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp, WalletName,
 };

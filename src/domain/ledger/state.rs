@@ -2,8 +2,10 @@
 //! Refuses to know: where the rest is stored: a store loads what `Needs` names before it asks for a decision.
 
 use super::account::{Account, AccountId, AccountPath, Balance};
+use super::chain::Hash;
 use super::command::{Command, Refusal, Reserve};
 use super::event::{AccountPayload, Event, EventKind};
+use super::once::{Once, OnceRecord, SealedAnswer};
 use super::order::Order;
 use super::terms::{HoldPolicy, Terms};
 use crate::base::{Money, OpId, OrderId, Timestamp};
@@ -79,6 +81,7 @@ pub struct Needs {
     pub wallets: Vec<Arc<str>>,
     pub order: Option<OrderId>,
     pub op: Option<OpId>,
+    pub once: Option<Hash>,
 }
 
 impl Needs {
@@ -87,10 +90,18 @@ impl Needs {
             Command::Operate(operation) => {
                 let named = operation.action.wallet().cloned();
                 let adjusted = operation.action.adjusted_wallets().into_iter().map(Arc::from);
-                Self { wallets: named.into_iter().chain(adjusted).collect(), order: operation.action.order(), op: Some(operation.op) }
+                Self {
+                    wallets: named.into_iter().chain(adjusted).collect(),
+                    order: operation.action.order(),
+                    op: Some(operation.op),
+                    once: None,
+                }
             }
-            Command::Reserve(reserve) => Self { wallets: vec![Arc::clone(&reserve.wallet)], order: None, op: None },
-            Command::ExpireGrant { wallet, .. } => Self { wallets: vec![Arc::clone(wallet)], order: None, op: None },
+            Command::Reserve(reserve) => {
+                let once = reserve.once.map(|once| once.scope);
+                Self { wallets: vec![Arc::clone(&reserve.wallet)], once, ..Self::default() }
+            }
+            Command::ExpireGrant { wallet, .. } => Self { wallets: vec![Arc::clone(wallet)], ..Self::default() },
             Command::Dispatch { order, .. } | Command::Extend { order, .. } | Command::Expire { order } | Command::Recover { order } => {
                 Self { order: Some(*order), ..Self::default() }
             }
@@ -118,6 +129,8 @@ pub struct State {
     pub orders: HashMap<OrderId, Order>,
     pub ops: HashMap<OpId, OpRecord>,
     pub prices: HashMap<[u8; 32], Arc<PinnedPrice>>,
+    /// Marks of requests that were asked for, those whose time is over left out.
+    pub marks: HashMap<Hash, OnceRecord>,
     /// All budgets.
     pub budgets: Vec<Budget>,
     /// Windows that were asked for; one that is absent has used nothing.
@@ -248,6 +261,9 @@ pub struct Writes {
     pub orders_corrected: BTreeSet<OrderId>,
     pub windows: BTreeSet<WindowId>,
     pub alerts: Vec<BudgetAlert>,
+    /// Marks of requests with the orders they became, and answers with theirs.
+    pub marks: Vec<(Once, OrderId)>,
+    pub answers: Vec<(OrderId, SealedAnswer)>,
 }
 
 /// A budget has reached a percentage of its cap in one window (101: a call was refused).

@@ -1,8 +1,10 @@
 //! Owns: what the rest of the house may ask of a ledger, whichever store keeps it.
 //! Refuses to know: SQL, threads, files.
 
+use super::chain::Hash;
 use super::command::{Attempt, Command, Reply};
 use super::event::{EventKind, ReservePayload, SettlePayload};
+use super::once::OnceRecord;
 use super::order::Order;
 use super::posting::PostingCode;
 use super::state::WalletKind;
@@ -147,6 +149,9 @@ pub trait Ledger: Send + Sync {
     fn wallet(&self, name: &str) -> Result<Option<WalletSummary>>;
     fn wallets(&self) -> Result<Vec<WalletSummary>>;
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>>;
+
+    /// A marked request with how its order stands; `None` if there is none, or if its time is over.
+    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>>;
 
     /// Open orders whose deadline is at or before `now`.
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>>;

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::sync::Arc;
 
 const MODE: &str = "x-gotoai-mode";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const LABELS: &str = "x-gotoai-labels";
 const LABELS_LIMIT: usize = 16;
 const LABEL_LIMIT_BYTES: usize = 64;
@@ -42,6 +43,7 @@ async fn call(gateway: &Gateway, operation: Operation, parts: &Parts, body: Body
         credential: credential(parts)?,
         mode: parts.headers.get(MODE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         labels: labels(parts)?,
+        idempotency_key: parts.headers.get(IDEMPOTENCY_KEY).map(|value| String::from_utf8_lossy(value.as_bytes()).into()),
         body: read(parts, body, gateway.settings().server.body_limit_bytes).await?,
     })
 }

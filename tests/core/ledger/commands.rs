@@ -66,6 +66,7 @@ pub(crate) fn reserving(n: u8, wallet: &str, hold_nano: Option<i64>) -> Reserve 
         expires_at: FAR,
         node: 0,
         epoch: 1,
+        once: None,
     }
 }
 
@@ -104,6 +105,7 @@ pub(crate) fn settling(n: u8, tokens: u64, usage_source: UsageSource) -> Settle 
         attempts: Vec::new(),
         provider_request_id: None,
         finish: "complete",
+        answer: None,
     }
 }
 

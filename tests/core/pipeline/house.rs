@@ -131,6 +131,8 @@ impl House {
             fee: Ratio::ZERO,
             markup: Vec::new(),
             hold_timeout: Duration::from_secs(900),
+            answer_lifetime: Duration::from_secs(86_400),
+            answer_limit_bytes: 1 << 20,
             kill_switch: false,
             open: true,
             guardrails: Vec::new(),
@@ -233,6 +235,7 @@ pub(crate) fn call(body: &Value) -> Call {
         credential: Credential::None,
         mode: None,
         labels: Vec::new(),
+        idempotency_key: None,
         body: Bytes::from(body.to_string()),
     }
 }

@@ -5,7 +5,7 @@
 use super::rows::Rows;
 use crate::base::{Clock, Error, ErrorKind, Result, Timestamp};
 use crate::domain::ledger::{
-    Command, EntryQuery, Journal, Ledger, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
+    Command, EntryQuery, Hash, Journal, Ledger, OnceRecord, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -202,6 +202,10 @@ impl Ledger for MemoryLedger {
 
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
         Ok(self.disk.0.lock().entries(query))
+    }
+
+    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
+        Ok(self.disk.0.lock().mark(scope, now))
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<crate::base::OrderId>> {

@@ -3,7 +3,9 @@
 
 use crate::base::{OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
-use crate::domain::ledger::{Account, AccountId, Attempt, Balance, Block, Event, Hash, OpRecord, Order, State, Wallet, WindowId, Writes};
+use crate::domain::ledger::{
+    Account, AccountId, Attempt, Balance, Block, Event, Hash, Once, OnceRecord, OpRecord, Order, State, Wallet, WindowId, Writes,
+};
 use crate::domain::risk::Used;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub(super) struct Rows {
     pub(super) ops: HashMap<OpId, OpRecord>,
     pub(super) prices: Vec<Arc<PinnedPrice>>,
     pub(super) windows: HashMap<WindowId, Used>,
+    /// Marks of requests: what was asked, the order, until when, the answer.
+    pub(super) marks: HashMap<Hash, (Once, OrderId, Option<Vec<u8>>)>,
 }
 
 impl Rows {
@@ -75,10 +79,16 @@ impl Rows {
         state.ops = self.ops.values().filter(|op| op.refusal.is_none()).map(|op| (op.id, op.clone())).collect();
         state.prices = self.prices.iter().map(|price| (price.hash, Arc::clone(price))).collect();
         state.windows.clone_from(&self.windows);
+        state.marks = self.marks.keys().filter_map(|scope| Some((*scope, self.mark(scope, state.last_ts)?))).collect();
         for wallet in &self.wallets {
             state.insert_wallet(wallet.clone());
         }
         state
+    }
+
+    pub(super) fn mark(&self, scope: &Hash, now: Timestamp) -> Option<OnceRecord> {
+        let (once, order, sealed) = self.marks.get(scope).filter(|(once, ..)| once.expires_at > now)?;
+        self.order(*order).map(|order| OnceRecord::of(once.fingerprint, order, sealed.clone()))
     }
 
     /// All of it or, if the process dies before, nothing.
@@ -93,6 +103,12 @@ impl Rows {
         }
         for (order, attempt) in writes.attempts {
             self.attempts.entry(order).or_default().push(attempt);
+        }
+        self.marks.extend(writes.marks.into_iter().map(|(once, order)| (once.scope, (once, order, None))));
+        for (order, answer) in writes.answers {
+            if let Some(known) = self.marks.get_mut(&answer.scope).filter(|known| known.1 == order) {
+                known.2 = Some(answer.sealed);
+            }
         }
         for order in writes.orders_new {
             self.order_at.insert(order.id, self.orders.len());

@@ -14,7 +14,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_clearing.sql"),
     include_str!("migrations/0003_anchors.sql"),
-    include_str!("migrations/0006_findings.sql"),
+    include_str!("migrations/0004_idempotency.sql"),
+    include_str!("migrations/0005_findings.sql"),
 ];
 
 /// The database file. Cloning shares the reading connection.

@@ -6,11 +6,11 @@ use super::connection::{Database, from_sqlite};
 use super::export;
 use super::node::Node;
 use super::writer::{Queue, Writer};
-use super::{reader, rows};
+use super::{once, reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
-    Journal, Ledger, NamedPosting, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
+    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
 };
 use crate::domain::risk::Used;
 use parking_lot::Mutex;
@@ -184,6 +184,10 @@ impl Ledger for SqliteLedger {
                 .collect::<rusqlite::Result<_>>()?;
             events.into_iter().map(|(event, _)| named(c, event)).collect()
         })
+    }
+
+    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
+        self.database.with(|c| once::find(c, scope, now))
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {

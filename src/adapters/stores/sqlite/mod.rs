@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod model_lists;
 mod node;
+mod once;
 mod outbox;
 mod reader;
 mod rebuild;

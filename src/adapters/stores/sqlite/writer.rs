@@ -3,7 +3,7 @@
 //! Refuses to know: what the commands mean (`decide`).
 
 use super::connection::from_sqlite;
-use super::{outbox, rows};
+use super::{once, outbox, rows};
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     Account, AccountPath, Balance, Block, Command, Durability, Event, Hash, Needs, OpRecord, Order, Reply, State, Wallet, Writes, decide,
@@ -397,6 +397,7 @@ impl Writer {
             self.state.orders.remove(&id);
         }
         self.state.ops.clear();
+        self.state.marks.clear();
         if self.state.wallets.len() > MAX_WALLETS || self.state.windows.len() > MAX_WINDOWS {
             self.data_version = -1;
         }
@@ -459,6 +460,12 @@ impl Writer {
             }
             self.state.orders.insert(id, order);
         }
+        if let Some(scope) = needs.once
+            && !self.state.marks.contains_key(&scope)
+            && let Some(known) = once::find(c, &scope, self.state.last_ts)?
+        {
+            self.state.marks.insert(scope, known);
+        }
         if let Some(id) = needs.op
             && !self.state.ops.contains_key(&id)
             && let Some(record) = op(c, id)?
@@ -500,6 +507,12 @@ impl Writer {
         rows::correct_orders(c, stored(&writes.orders_corrected).into_iter())?;
         for window in &writes.windows {
             rows::write_window(c, *window, self.state.windows.get(window).copied().unwrap_or_default())?;
+        }
+        for (mark, order) in &writes.marks {
+            once::insert(c, mark, *order)?;
+        }
+        for (order, answer) in &writes.answers {
+            once::answer(c, *order, answer)?;
         }
         for alert in &writes.alerts {
             outbox::put_alert(c, alert, now)?;

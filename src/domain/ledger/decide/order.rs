@@ -8,6 +8,7 @@ use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Settle};
 use crate::domain::ledger::event::{BuilderShare, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
+use crate::domain::ledger::once::OnceRecord;
 use crate::domain::ledger::order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::rated::Rated;
@@ -49,6 +50,9 @@ impl Desk<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Decided {
         if let Some(order) = self.state.orders.get(&reserve.order) {
             return Ok(Reply::Held { hold: order.hold });
+        }
+        if reserve.once.is_some_and(|once| self.state.marks.get(&once.scope).is_some_and(|known| !known.is_free())) {
+            return Err(Refusal::Repeated);
         }
         let wallet = self.state.wallets.get(&reserve.wallet).cloned().ok_or(Refusal::UnknownWallet)?;
         match self.admit(reserve, &wallet) {
@@ -127,6 +131,10 @@ impl Desk<'_> {
             expires_at: reserve.expires_at,
             finished_at: None,
         };
+        if let Some(once) = reserve.once {
+            self.state.marks.insert(once.scope, OnceRecord::of(once.fingerprint, &order, None));
+            self.writes.marks.push((once, order.id));
+        }
         self.writes.orders_new.push(order.clone());
         self.state.orders.insert(reserve.order, order);
         Ok(Reply::Held { hold })
@@ -261,6 +269,7 @@ impl Desk<'_> {
             }
         })?;
         self.settle_in_budgets(&counted, charge);
+        self.writes.answers.extend(settle.answer.clone().map(|answer| (order.id, answer)));
         Ok(reply)
     }
 
