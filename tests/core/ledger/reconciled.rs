@@ -314,6 +314,21 @@ fn how_the_books_are_run_is_noticed() {
 }
 
 #[test]
+fn an_idempotency_key_without_its_order_is_found() {
+    let store = Store::new();
+    busy(&store);
+    let inspect = || checks(&run_once(&mut Inspector::new(&Database::open(&store.path()).unwrap()).unwrap(), true, store.clock.now()));
+    let mark = |scope: &str, order: &str| {
+        let sql = format!("INSERT INTO idempotency SELECT {scope}, zeroblob(32), {order}, 9000000000000000, NULL FROM orders LIMIT 1");
+        store.raw().execute_batch(&sql).unwrap();
+    };
+    mark("zeroblob(32)", "id");
+    assert_eq!(inspect(), BTreeSet::new());
+    mark("randomblob(32)", "zeroblob(16)");
+    assert_eq!(inspect(), BTreeSet::from([Check::R22]));
+}
+
+#[test]
 fn an_expired_grant_that_is_not_empty_is_found() {
     let store = Store::new();
     store.run(open(1, "w", WalletKind::Prepaid, None));

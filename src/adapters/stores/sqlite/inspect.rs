@@ -4,7 +4,7 @@
 
 use super::connection::{Database, from_sqlite};
 use super::{anchors, rows};
-use crate::base::{Result, Timestamp};
+use crate::base::{OrderId, Result, Timestamp};
 use crate::domain::ledger::{Account, AccountId, AnchorEvidence, Balance, Check, Finding, Remedy, Report, Subject, Verifier};
 use crate::domain::risk::Budget;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -285,7 +285,19 @@ fn show_all(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite
         }
     }
     show_grants(c, verifier, now)?;
+    show_marks(c, verifier)?;
     verifier.all_shown();
+    Ok(())
+}
+
+/// Idempotency keys whose order is lost.
+fn show_marks(c: &Connection, verifier: &mut Verifier) -> rusqlite::Result<()> {
+    let sql = "SELECT scope, order_id FROM idempotency i WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = i.order_id) LIMIT 100";
+    let mut marks = c.prepare(sql)?;
+    let mut marks = marks.query([])?;
+    while let Some(row) = marks.next()? {
+        verifier.lost_mark(row.get_ref(0)?.as_blob()?, OrderId(row.get(1)?));
+    }
     Ok(())
 }
 

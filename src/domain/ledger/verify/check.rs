@@ -92,7 +92,7 @@ impl Check {
             Self::R15 => "what is sold is not sold below its cost",
             Self::R20 => "refunds are within charges, expired grants are empty",
             Self::R21 => "hash chain, Merkle roots and anchors hold",
-            Self::R22 => "idempotency keys belong to live calls and existing orders",
+            Self::R22 => "every idempotency key stands for an order that exists",
             Self::R24 => "the ledger's time never runs backwards",
             Self::R25 => "the books are reconciled all the time",
         }

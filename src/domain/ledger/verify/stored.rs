@@ -5,6 +5,7 @@ use super::finding::wallet_of;
 use super::{Check, Compensation, Finding, Remedy, Report, Subject, Told, Touched, Verifier};
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::ledger::account::{Account, AccountId, AccountPath, Balance};
+use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::order::Order;
 use crate::domain::ledger::state::{Wallet, WindowId};
 use crate::domain::risk::{Budget, Unit, Used};
@@ -266,6 +267,13 @@ impl Verifier {
     pub fn lost_order(&mut self, id: OrderId) {
         let detail = format!("order {id} is in the journal but is not stored");
         self.report.add(Finding::new(Check::R07, Subject::Order(id), detail).with(Remedy::Rebuild));
+    }
+
+    /// A mark of an idempotent request whose order is not stored: sent again, it would be executed again.
+    pub fn lost_mark(&mut self, scope: &[u8], order: OrderId) {
+        let scope: Box<str> = hex(scope).into();
+        let detail = format!("the idempotency key {}… stands for order {order}, which is not stored", scope.get(..12).unwrap_or(&scope));
+        self.report.add(Finding::new(Check::R22, Subject::Request(scope), detail).between(order, "none"));
     }
 
     /// All stored rows have been shown: what has not been is lost.
