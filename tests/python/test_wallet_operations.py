@@ -17,8 +17,8 @@ from gotoai.testing import Twin
 from support import AUTHORIZED, CHAT, MESSAGES, MODEL, Door, Site
 
 
-def spend(gateway: gotoai.SyncGateway, **members: object) -> Any:  # noqa: ANN401 - a reply
-    return gateway.chat.completions.create(model=MODEL, messages=MESSAGES, **members)
+def spend(gateway: gotoai.SyncGateway) -> Any:  # noqa: ANN401 - a reply
+    return gateway.chat.completions.create(model=MODEL, messages=MESSAGES)
 
 
 def proved(gateway: gotoai.SyncGateway) -> None:
@@ -175,7 +175,7 @@ def test_on_the_command_line(site: Site, tmp_path: Path) -> None:
     for form, out in (("html", page), ("csv", table)):
         site.run_quietly("wallet", "statement", "default", "--month", month, "--format", form, "--out", str(out))
     assert re.search(r"closing balance", page.read_text("utf-8"))
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
     assert rows[0]["model"] == f"openai/{MODEL}"
 
 

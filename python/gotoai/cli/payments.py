@@ -115,7 +115,12 @@ def cash_out(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Takes cash out of a wallet; it is on its way until cash-out-end says how it ended."""
-    given = {"wallet": name, "amount": amount, "reference": reference, "payment_provider": payment_provider}
+    given: dict[str, Any] = {
+        "wallet": name,
+        "amount": amount,
+        "reference": reference,
+        "payment_provider": payment_provider,
+    }
     ask(**store, operation="wallet.cash_out", actor=actor, **given)
 
 
@@ -133,7 +138,7 @@ def cash_out_end(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Ends the cash-out REFERENCE: paid, or failed and back in the wallet."""
-    given = {"reference": reference, "result": result, "payment_provider": payment_provider}
+    given: dict[str, Any] = {"reference": reference, "result": result, "payment_provider": payment_provider}
     ask(**store, operation="wallet.cash_out_end", actor=actor, **given)
 
 
@@ -153,7 +158,12 @@ def chargeback(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Books money that its payer took back; the wallet is frozen until it is thawed."""
-    given = {"wallet": name, "amount": amount, "reference": reference, "payment_provider": payment_provider}
+    given: dict[str, Any] = {
+        "wallet": name,
+        "amount": amount,
+        "reference": reference,
+        "payment_provider": payment_provider,
+    }
     ask(**store, operation="wallet.chargeback", actor=actor, **given)
 
 
@@ -220,7 +230,13 @@ def adjust(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Books a correction between two accounts, named by path. Nothing is edited: it is a further entry."""
-    given = {"debit": debit, "credit": credit, "amount": amount, "reference": reference, "finding": finding}
+    given: dict[str, Any] = {
+        "debit": debit,
+        "credit": credit,
+        "amount": amount,
+        "reference": reference,
+        "finding": finding,
+    }
     ask(**store, operation="ledger.adjust", reason=reason, actor=actor, **given)
 
 
@@ -238,7 +254,7 @@ def payout(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Books money that the payment provider paid out to the bank."""
-    given = {"amount": amount, "reference": reference, "payment_provider": payment_provider}
+    given: dict[str, Any] = {"amount": amount, "reference": reference, "payment_provider": payment_provider}
     ask(**store, operation="ledger.payout", actor=actor, **given)
 
 
@@ -258,5 +274,5 @@ def invoice(
     **store: Any,  # noqa: ANN401
 ) -> None:
     """Books a provider's invoice: ACCRUED is what our books say for its period, PAID what was paid."""
-    given = {"provider": name, "accrued": accrued, "paid": paid, "reference": reference}
+    given: dict[str, Any] = {"provider": name, "accrued": accrued, "paid": paid, "reference": reference}
     ask(**store, operation="ledger.invoice", actor=actor, **given)
