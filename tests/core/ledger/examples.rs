@@ -1,5 +1,5 @@
-//! Owns: the worked examples of the ledger law, section 2, by its numbers, with every posting. Cases that this version does not
-//! book are not here: refunds (6), BYOK (7), caches (8), invoices (18).
+//! Owns: the worked examples of the ledger law, section 2, for the life of a call, by its numbers, with every posting; what people do
+//! and correct stands in `corrections`.
 
 use super::commands::{open, order, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
 use super::memory::Memory;

@@ -5,6 +5,7 @@
 mod anchors;
 mod books;
 mod commands;
+mod corrections;
 mod examples;
 mod failure;
 mod machine;

@@ -1,0 +1,215 @@
+//! Owns: the worked examples of the ledger law, section 2, for what people and payment providers do, and for what is corrected
+//! after the fact; by the law's numbers, with every posting.
+
+use super::commands::{PROVIDER, open, operate, order, rated, reserve, reserving, settle, settling, top_up};
+use super::memory::Memory;
+use gotoai::base::{Exact, Money, Timestamp};
+use gotoai::domain::catalog::{Meter, Usage};
+use gotoai::domain::ledger::{
+    Action, Adjust, Amounts, Command, GrantMoney, Invoice, Payment, Payout, Refund, Reply, TrueUp, UsageSource, WalletKind, WalletName,
+};
+
+fn prepaid(cash: i64) -> Memory {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Prepaid, None));
+    memory.run(&top_up(2, "w", cash, 0));
+    memory
+}
+
+fn moves(memory: &Memory, expected: &[(&str, &str, i64)]) {
+    let moved = memory.moved();
+    let moved: Vec<_> = moved.iter().map(|(debit, credit, amount)| (debit.as_str(), credit.as_str(), *amount)).collect();
+    assert_eq!(moved, expected);
+    let report = memory.verify();
+    assert!(report.ok(), "{:?}", report.findings);
+}
+
+fn refused(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Refused(refusal) => refusal.code(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn payment(amount_nano: i64) -> Payment {
+    Payment { wallet: "w".into(), amount_nano, payment_provider: "stripe".into() }
+}
+
+fn grant(n: u8, name: &str, amount_nano: i64, expires_at_ms: Option<i64>) -> Command {
+    let given = GrantMoney { wallet: "w".into(), grant: name.into(), amount_nano, priority: 0, expires_at_ms };
+    operate(n, Action::Grant(given))
+}
+
+#[test]
+fn case_6_refunds_add_up_to_the_charge_and_never_beyond() {
+    let mut memory = prepaid(25_000_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&settle(1, 6730));
+    let refund = |n, amount_nano| operate(n, Action::Refund(Refund { order: order(1).to_string(), amount_nano }));
+    memory.run(&refund(3, 100));
+    moves(&memory, &[("rev:usage", "wallet:w:cash", 95), ("rev:fee", "wallet:w:cash", 5)]);
+    assert_eq!(refused(&memory.run(&refund(4, 7001))), "exceeds");
+    memory.run(&refund(5, 7000));
+    moves(&memory, &[("rev:usage", "wallet:w:cash", 6635), ("rev:fee", "wallet:w:cash", 365)]);
+    assert!(matches!(memory.run(&refund(5, 7000)), Reply::Done { duplicate: true, .. }));
+    assert_eq!(memory.balances().get("wallet:w:cash"), Some(&25_000_000_000));
+}
+
+#[test]
+fn case_6b_a_cash_out_is_paid_or_comes_back() {
+    let mut memory = prepaid(1000);
+    memory.run(&operate(3, Action::CashOut(payment(400))));
+    moves(&memory, &[("wallet:w:cash", "wallet:w:cashout", 400)]);
+    assert_eq!(refused(&memory.run(&operate(4, Action::CashOut(payment(601))))), "exceeds");
+    memory.run(&operate(5, Action::CashOutPaid(payment(300))));
+    moves(&memory, &[("wallet:w:cashout", "psp:stripe:clearing", 300)]);
+    memory.run(&operate(6, Action::CashOutFailed(payment(100))));
+    moves(&memory, &[("wallet:w:cashout", "wallet:w:cash", 100)]);
+    assert_eq!(refused(&memory.run(&operate(7, Action::CashOutPaid(payment(1))))), "exceeds");
+}
+
+#[test]
+fn case_6c_a_chargeback_takes_cash_then_makes_a_debt_and_freezes() {
+    let mut memory = prepaid(1000);
+    memory.run(&operate(3, Action::Chargeback(payment(1500))));
+    moves(&memory, &[("wallet:w:cash", "psp:stripe:clearing", 1000), ("wallet:w:recv", "psp:stripe:clearing", 500)]);
+    assert_eq!(refused(&memory.run(&reserve(1, "w", 1))), "frozen");
+    memory.run(&operate(4, Action::Thaw(WalletName { wallet: "w".into() })));
+    assert_eq!(refused(&memory.run(&reserve(2, "w", 1))), "indebted");
+    memory.run(&top_up(5, "w", 700, 0));
+    moves(&memory, &[("psp:stripe:clearing", "wallet:w:cash", 700), ("wallet:w:cash", "wallet:w:recv", 500)]);
+}
+
+/// On the user's own provider key only the fee is charged; the cost is nobody's here.
+#[test]
+fn case_7_own_key() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 50_000));
+    let fee = Money::nano(3700);
+    let amounts = Amounts { charge_exact: Exact::new(3700, 1).unwrap(), charge: fee, fee, ..Amounts::ZERO };
+    let settled = gotoai::domain::ledger::Settle { amounts: Some(amounts), rated: None, ..settling(1, 0, UsageSource::Provider) };
+    memory.run(&Command::Settle(Box::new(settled)));
+    moves(&memory, &[("wallet:w:held", "rev:fee", 3700), ("wallet:w:held", "wallet:w:cash", 46_300)]);
+}
+
+#[test]
+fn case_8a_a_free_cache_hit_moves_nothing_but_is_an_order() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 0));
+    let usage = Usage::default().with(Meter::InputUncached, 100);
+    let hit = gotoai::domain::ledger::Settle { usage, amounts: Some(Amounts::ZERO), rated: None, ..settling(1, 0, UsageSource::Cache) };
+    assert!(matches!(memory.run(&Command::Settle(Box::new(hit))), Reply::Settled { charge: Some(Money::ZERO), .. }));
+    moves(&memory, &[]);
+}
+
+fn evidence(tokens: u64) -> TrueUp {
+    let priced = settling(1, tokens, UsageSource::Provider);
+    TrueUp {
+        order: order(1),
+        provider: PROVIDER.into(),
+        endpoint: None,
+        rated: Some(rated()),
+        usage: priced.usage,
+        usage_source: UsageSource::Provider,
+        amounts: priced.amounts.unwrap(),
+        losses: Vec::new(),
+    }
+}
+
+/// 8 000 tokens were estimated (charge 8 440), 7 500 were used (7 912): the difference goes back.
+#[test]
+fn case_10c_a_true_up_is_in_the_users_favour() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    memory.run(&operate(3, Action::TrueUp(Box::new(evidence(7500)))));
+    moves(&memory, &[("rev:usage", "wallet:w:cash", 500), ("rev:fee", "wallet:w:cash", 28), ("prov:acme:payable", "cogs:acme", 500)]);
+}
+
+#[test]
+fn case_10c_more_than_was_estimated_is_our_loss() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    memory.run(&operate(3, Action::TrueUp(Box::new(evidence(9000)))));
+    moves(&memory, &[("exp:loss:estimate", "prov:acme:payable", 1000)]);
+}
+
+#[test]
+fn case_17_a_grant_is_spent_before_cash_and_its_rest_expires() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&grant(3, "welcome", 500_000, Some(2_000_000)));
+    moves(&memory, &[("contra:promo", "wallet:w:grant:welcome", 500_000)]);
+    memory.run(&reserve(1, "w", 900_000));
+    moves(&memory, &[("wallet:w:grant:welcome", "wallet:w:held", 500_000), ("wallet:w:cash", "wallet:w:held", 400_000)]);
+    memory.run(&settle(1, 6730));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 6730),
+            ("wallet:w:held", "rev:fee", 370),
+            ("cogs:acme", "prov:acme:payable", 6730),
+            ("wallet:w:held", "wallet:w:cash", 400_000),
+            ("wallet:w:held", "wallet:w:grant:welcome", 492_900),
+        ],
+    );
+    let expire = Command::ExpireGrant { wallet: "w".into(), grant: "welcome".into() };
+    assert!(matches!(memory.run(&expire), Reply::Done { duplicate: true, .. }), "not before its day");
+    memory.set(Timestamp(2_000_000));
+    memory.run(&expire);
+    moves(&memory, &[("wallet:w:grant:welcome", "contra:promo", 492_900)]);
+}
+
+#[test]
+fn case_18_an_invoice_settles_what_was_accrued_and_the_rest_is_variance() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&settle(1, 6730));
+    memory.run(&operate(3, Action::Payout(Payout { payment_provider: "stripe".into(), amount_nano: 10_000 })));
+    moves(&memory, &[("bank:main", "psp:stripe:clearing", 10_000)]);
+    memory.run(&operate(4, Action::Invoice(Invoice { provider: PROVIDER.into(), accrued_nano: 6730, paid_nano: 6700 })));
+    moves(&memory, &[("prov:acme:payable", "exp:provider_variance", 30), ("prov:acme:payable", "bank:main", 6700)]);
+    assert_eq!(memory.balances().get("prov:acme:payable"), None, "nothing is owed any more");
+}
+
+#[test]
+fn a_hold_grows_by_what_there_is() {
+    let mut memory = prepaid(1000);
+    memory.run(&reserve(1, "w", 600));
+    let extend = |by| Command::Extend { order: order(1), by: Money::nano(by) };
+    assert_eq!(memory.run(&extend(300)), Reply::Held { hold: Money::nano(900) });
+    assert_eq!(memory.run(&extend(300)), Reply::Held { hold: Money::nano(1000) }, "as much as is left");
+    assert_eq!(refused(&memory.run(&extend(300))), "insufficient_funds");
+    memory.run(&settle(1, 100));
+    let fee = 106 - 100;
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 100),
+            ("wallet:w:held", "rev:fee", fee),
+            ("cogs:acme", "prov:acme:payable", 100),
+            ("wallet:w:held", "wallet:w:cash", 894),
+        ],
+    );
+}
+
+#[test]
+fn a_prepaid_wallet_clamps_to_what_it_has() {
+    let mut memory = prepaid(1000);
+    let asked = gotoai::domain::ledger::Reserve { least: Some(Money::nano(200)), ..reserving(1, "w", Some(5000)) };
+    assert_eq!(memory.run(&Command::Reserve(Box::new(asked))), Reply::Held { hold: Money::nano(1000) });
+    let asked = gotoai::domain::ledger::Reserve { least: Some(Money::nano(200)), ..reserving(2, "w", Some(5000)) };
+    assert_eq!(refused(&memory.run(&Command::Reserve(Box::new(asked)))), "insufficient_funds");
+}
+
+#[test]
+fn a_correction_never_touches_a_hold() {
+    let mut memory = prepaid(1000);
+    let adjust = |n, debit: &str, credit: &str| {
+        operate(n, Action::Adjust(Adjust { debit: debit.into(), credit: credit.into(), amount_nano: 5, finding: None }))
+    };
+    assert_eq!(refused(&memory.run(&adjust(3, "wallet:w:held", "rev:fee"))), "bad_account");
+    assert_eq!(refused(&memory.run(&adjust(4, "rev:fee", "rev:fee"))), "bad_account");
+    memory.run(&adjust(5, "exp:loss:crash", "wallet:w:cash"));
+    moves(&memory, &[("exp:loss:crash", "wallet:w:cash", 5)]);
+}
