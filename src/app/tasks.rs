@@ -7,6 +7,7 @@ use super::supply::Instance;
 use super::{alerts, reconcile};
 use crate::base::Timestamp;
 use crate::domain::ledger::{Command, Ledger, LedgerReader};
+use crate::pipeline::InFlight;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -36,7 +37,7 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
                 let now = gateway.clock.now();
                 expire_grants(&gateway, now).await;
                 forget_answers(&gateway, now);
-                sweep(&*gateway.ledger, now).await;
+                sweep(&*gateway.ledger, &gateway.pipeline.in_flight, gateway.settings.ledger.hold_timeout, now).await;
             })
         })),
     ];
@@ -114,16 +115,30 @@ async fn expire_grants(gateway: &Gateway, now: Timestamp) {
     }
 }
 
-/// Gives back holds whose deadline has passed.
-pub async fn sweep(ledger: &dyn Ledger, now: Timestamp) {
-    let overdue = match ledger.overdue(now) {
-        Ok(overdue) => overdue,
+/// Looks after the holds past their deadline: a call under way keeps its hold for another span, what nobody works on goes
+/// back; and what a process that died has left open is settled as after a crash.
+pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Duration, now: Timestamp) {
+    let due = ledger.overdue(now).and_then(|overdue| Ok((overdue, ledger.orphans()?)));
+    let (overdue, orphans) = match due {
+        Ok(due) => due,
         Err(error) => return tracing::error!(%error, "open holds cannot be read"),
     };
+    let mut commands = Vec::with_capacity(overdue.len() + orphans.len());
     for order in overdue {
-        tracing::warn!(%order, "the hold's deadline has passed; it goes back");
-        if let Err(error) = ledger.submit(Command::Expire { order }).wait().await {
-            tracing::error!(%order, %error, "the hold could not be given back yet");
+        if in_flight.has(order) {
+            commands.push((order, Command::Renew { order, until: now.plus(hold_timeout) }));
+        } else {
+            tracing::warn!(%order, "the hold's deadline has passed and no call uses it; it goes back");
+            commands.push((order, Command::Expire { order }));
+        }
+    }
+    for order in orphans {
+        tracing::warn!(%order, "the process that made this order is dead; its hold goes back");
+        commands.push((order, Command::Recover { order }));
+    }
+    for (order, command) in commands {
+        if let Err(error) = ledger.submit(command).wait().await {
+            tracing::error!(%order, %error, "the hold could not be looked after yet");
         }
     }
 }

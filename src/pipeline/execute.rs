@@ -203,7 +203,7 @@ impl OpenOrder {
             Ok(Reply::Done { .. }) => return Ok(()),
             // Nothing is sent that no hold covers.
             Ok(Reply::Settled { .. } | Reply::Held { .. } | Reply::Refused(_)) => {
-                Error::new(ErrorKind::ProviderTimeout, "the call took longer than its hold may stay open; see ledger.hold_seconds")
+                Error::new(ErrorKind::ProviderTimeout, "the call's hold was given back while it waited: its process was taken for dead, or ledger.hold_seconds is too short")
             }
             Err(error) => error,
         };

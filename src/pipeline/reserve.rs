@@ -188,7 +188,7 @@ pub(super) async fn reserve(mut cx: Context) -> Result<OpenOrder, (Context, Erro
     let Some(facts) = cx.facts.take() else {
         return Err((cx, Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before resolve")));
     };
-    let flight = cx.pipeline.in_flight.enter();
+    let flight = cx.pipeline.in_flight.enter(cx.order);
     let granted = match ask(&cx, &facts).await {
         Ok(granted) => granted,
         Err(error) => {

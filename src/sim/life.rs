@@ -75,11 +75,11 @@ async fn serve(process: Process) {
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::clone(&store).commit_for_ever());
     recover(&store).await;
-    helpers.spawn(sweep_for_ever(process.clone(), Arc::clone(&store), clock.clone()));
     helpers.spawn(turn_clock(process.clone(), clock.clone()));
     let ledger: Arc<dyn Ledger> = Arc::clone(&store) as Arc<dyn Ledger>;
     client::operate(process.clone(), Arc::clone(&ledger), true).await;
     let pipeline = Arc::new(pipeline(&process, &clock, &ledger));
+    helpers.spawn(sweep_for_ever(process.clone(), Arc::clone(&store), pipeline.in_flight.clone(), clock.clone()));
     let mut people = JoinSet::new();
     people.spawn(client::operate(process.clone(), Arc::clone(&ledger), false));
     let asked = world.seen().told.keys().copied().collect::<Vec<_>>();
@@ -94,7 +94,7 @@ async fn serve(process: Process) {
     if !pipeline.in_flight.wait(HOLD_TIMEOUT * 2).await {
         world.violate("liveness", format!("{} calls never came to rest", pipeline.in_flight.count()));
     }
-    rest(&process, &store, &clock).await;
+    rest(&process, &store, &pipeline.in_flight, &clock).await;
     while let Some(Err(error)) = helpers.try_join_next() {
         world.violate("panic", error.to_string());
     }
@@ -116,11 +116,11 @@ async fn recover(store: &Store) {
     }
 }
 
-async fn sweep_for_ever(process: Process, store: Arc<Store>, clock: Clock) {
+async fn sweep_for_ever(process: Process, store: Arc<Store>, in_flight: InFlight, clock: Clock) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         process.gate("sweep", Who::Sweeper).await;
-        sweep(&*store, clock.now()).await;
+        sweep(&*store, &in_flight, HOLD_TIMEOUT, clock.now()).await;
     }
 }
 
@@ -139,7 +139,7 @@ async fn turn_clock(process: Process, clock: Clock) {
 }
 
 /// Everything queued is committed; nothing is open any more, and long after its deadline nothing is swept.
-async fn rest(process: &Process, store: &Arc<Store>, clock: &Clock) {
+async fn rest(process: &Process, store: &Arc<Store>, in_flight: &InFlight, clock: &Clock) {
     // A settlement that the disk refused stands before this in the queue.
     while store.submit(Command::Expire { order: OrderId([0; 16]) }).wait().await.is_err() {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -153,7 +153,7 @@ async fn rest(process: &Process, store: &Arc<Store>, clock: &Clock) {
     clock.shift_ms(LONG_AFTER_MS);
     // The disk may refuse a few times more; then the next sweep does it.
     while store.memory.overdue(clock.now()).is_ok_and(|open| !open.is_empty()) {
-        sweep(&**store, clock.now()).await;
+        sweep(&**store, in_flight, HOLD_TIMEOUT, clock.now()).await;
     }
 }
 

@@ -29,6 +29,7 @@ impl Store {
             }
             Command::ExpireGrant { .. } => ("submit expire grant", Who::Sweeper),
             Command::Extend { order, .. } => ("submit extend", of(order)),
+            Command::Renew { order, .. } => ("submit renew", of(order)),
             Command::Dispatch { order, .. } => ("submit dispatch", of(order)),
             Command::Settle(settle) => ("submit settle", of(&settle.order)),
             Command::Expire { .. } => ("submit expire", Who::Sweeper),
@@ -180,6 +181,10 @@ impl Ledger for Store {
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
         self.memory.overdue(now)
+    }
+
+    fn orphans(&self) -> Result<Vec<OrderId>> {
+        self.memory.orphans()
     }
 
     fn verify(&self) -> Result<Report> {

@@ -16,7 +16,7 @@ pub struct LedgerSettings {
     pub fee: Ratio,
     /// `ledger.markup`: what goes before the fee, by provider and model.
     pub markup: Vec<MarkupRule>,
-    /// `ledger.hold_seconds`: how long a hold may stay open. Default 15 minutes.
+    /// `ledger.hold_seconds`: how long a hold stays unless its call is still under way. Default 15 minutes.
     pub hold_timeout: Duration,
     /// `ledger.answer_hours`: how long a request's `Idempotency-Key` is remembered, and its answer kept. Default 24.
     pub answer_lifetime: Duration,

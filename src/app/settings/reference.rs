@@ -60,7 +60,7 @@ const GENERAL: &[SettingRow] = &[
     row("", "ledger.markup[].model", "", "the provider's name of a model, or a pattern such as gpt-4o*"),
     row("", "ledger.markup[].percent", "", "your share on top of the cost of these calls"),
     row("", "ledger.markup[].price", "", "or a price list of your own: the members of a model's price"),
-    row("GOTOAI_HOLD_SECONDS", "ledger.hold_seconds", "900", "how long a hold may stay open"),
+    row("GOTOAI_HOLD_SECONDS", "ledger.hold_seconds", "900", "how long a hold stays unless its call is still under way"),
     row("GOTOAI_ANSWER_HOURS", "ledger.answer_hours", "24", "how long an Idempotency-Key is remembered and its answer kept, sealed"),
     row("GOTOAI_ANSWER_LIMIT_BYTES", "ledger.answer_limit_bytes", "1048576", "larger answers are not kept; 0 keeps none"),
     row("GOTOAI_RECONCILE_SECONDS", "ledger.reconcile_seconds", "30", "how often the books are reconciled in themselves; 0 is never"),

@@ -25,13 +25,18 @@ pub enum Command {
         order: OrderId,
         by: Money,
     },
+    /// The call is still under way when its deadline comes: its process lives and keeps the hold until then.
+    Renew {
+        order: OrderId,
+        until: Timestamp,
+    },
     /// Attempt 2 and later, before it is sent: a crash must know how many providers may bill.
     Dispatch {
         order: OrderId,
         attempt: Attempt,
     },
     Settle(Box<Settle>),
-    /// The hold's deadline has passed.
+    /// The hold's deadline has passed, and nobody works on the call any more.
     Expire {
         order: OrderId,
     },
@@ -67,6 +72,7 @@ pub struct Reserve {
     /// Estimated cost of the input at the first candidate.
     pub input_cost: Money,
     pub stream: bool,
+    /// Until when the hold stays without being renewed.
     pub expires_at: Timestamp,
     pub node: i64,
     pub epoch: i64,

@@ -244,11 +244,15 @@ pub struct BuilderShare {
     pub amount_nano: i64,
 }
 
-/// Payload of a hold that grew.
+/// Payload of a hold that grew, or that stays longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendPayload {
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub by_nano: i64,
     pub hold_nano: i64,
+    /// The new deadline, where it was put off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<i64>,
     /// All windows with what they hold for the order from now on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<Counted>,

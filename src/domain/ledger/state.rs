@@ -102,9 +102,11 @@ impl Needs {
                 Self { wallets: vec![Arc::clone(&reserve.wallet)], once, ..Self::default() }
             }
             Command::ExpireGrant { wallet, .. } => Self { wallets: vec![Arc::clone(wallet)], ..Self::default() },
-            Command::Dispatch { order, .. } | Command::Extend { order, .. } | Command::Expire { order } | Command::Recover { order } => {
-                Self { order: Some(*order), ..Self::default() }
-            }
+            Command::Dispatch { order, .. }
+            | Command::Extend { order, .. }
+            | Command::Renew { order, .. }
+            | Command::Expire { order }
+            | Command::Recover { order } => Self { order: Some(*order), ..Self::default() },
             Command::Settle(settle) => Self { order: Some(settle.order), ..Self::default() },
         }
     }

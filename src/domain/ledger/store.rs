@@ -153,8 +153,12 @@ pub trait Ledger: Send + Sync {
     /// A marked request with how its order stands; `None` if there is none, or if its time is over.
     fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>>;
 
-    /// Open orders whose deadline is at or before `now`.
+    /// Open orders of this process whose deadline is at or before `now`. Only it can tell whether a call is still under way, so
+    /// that neither a long call nor a clock that jumps ends a hold early.
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>>;
+
+    /// Open orders of processes that are dead, whatever their deadline.
+    fn orphans(&self) -> Result<Vec<OrderId>>;
 
     /// Recomputes everything from the first event.
     fn verify(&self) -> Result<Report>;

@@ -16,4 +16,4 @@ mod reconciled;
 mod store;
 mod tampering;
 
-pub(crate) use commands::{open, top_up};
+pub(crate) use commands::{open, reserving, top_up};

@@ -3,13 +3,16 @@
 
 use super::commands::{open, order, release, reserve, reserving, settle, settling, top_up};
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
-use gotoai::base::{Clock, ErrorKind};
+use gotoai::base::{Clock, ErrorKind, Money, Timestamp};
 use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::domain::risk::{Budget, BudgetStore, Limit, Period, Scope, Unit};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const DURABILITIES: [Durability; 3] = [Durability::Strict, Durability::Hybrid, Durability::Relaxed];
@@ -120,6 +123,57 @@ fn what_a_dead_node_left_open_goes_back_once() {
 }
 
 #[test]
+fn who_lives_on_finds_what_another_process_has_left_open() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    reserve_here(&store, 10, "w", 1000);
+    let (other, _) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
+    let mut theirs = reserving(11, "w", Some(1000));
+    (theirs.node, theirs.epoch) = other.node();
+    other.submit(Command::Reserve(Box::new(theirs))).wait_blocking().unwrap();
+    assert_eq!(store.ledger.orphans().unwrap(), [], "both processes live");
+    drop(other);
+    assert_eq!(store.ledger.orphans().unwrap(), [order(11)]);
+    store.run(Command::Recover { order: order(11) });
+    assert_eq!(store.ledger.orphans().unwrap(), []);
+    // A third one in the same slot leaves something open too.
+    let (third, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
+    assert_eq!((recovered, third.node()), (0, (1, 2)));
+    let mut theirs = reserving(12, "w", Some(1000));
+    (theirs.node, theirs.epoch) = third.node();
+    third.submit(Command::Reserve(Box::new(theirs))).wait_blocking().unwrap();
+    drop(third);
+    assert_eq!(store.ledger.orphans().unwrap(), [order(12)]);
+}
+
+#[test]
+fn a_deadline_is_put_off_and_only_ones_own_calls_are_overdue() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let soon = Timestamp(store.clock.now().0 + 1000);
+    for (n, node) in [(10, store.ledger.node()), (11, (7, 1))] {
+        let mut reserve = reserving(n, "w", Some(1000));
+        ((reserve.node, reserve.epoch), reserve.expires_at) = (node, soon);
+        store.run(Command::Reserve(Box::new(reserve)));
+    }
+    store.clock.advance(Duration::from_secs(2));
+    assert_eq!(store.ledger.overdue(store.clock.now()).unwrap(), [order(10)]);
+    let later = Timestamp(store.clock.now().0 + 60_000);
+    assert_eq!(store.run(Command::Renew { order: order(10), until: later }), Reply::Held { hold: Money::nano(1000) });
+    assert_eq!(store.ledger.overdue(store.clock.now()).unwrap(), []);
+    // Never brought forward, and too early for it to expire.
+    store.run(Command::Renew { order: order(10), until: soon });
+    assert!(matches!(store.run(Command::Expire { order: order(10) }), Reply::Settled { state: OrderState::Reserved, .. }));
+    assert_eq!(store.ledger.order(order(10)).unwrap().unwrap().order.expires_at, later);
+    store.run(settle(10, 100));
+    assert!(matches!(
+        store.run(Command::Renew { order: order(10), until: Timestamp(i64::MAX) }),
+        Reply::Settled { state: OrderState::Finalized, duplicate: true, .. }
+    ));
+    assert!(store.ledger.verify().unwrap().ok());
+}
+
+#[test]
 fn a_settlement_that_comes_after_the_recovery_changes_nothing() {
     let store = Store::new();
     store.run(open(1, "w", WalletKind::Postpaid, None));
@@ -176,6 +230,45 @@ fn several_handles_on_one_file_write_one_gapless_chain() {
     assert_eq!(report.orders, 120);
     // 100 x 1.055 = 105.5, half-even 106.
     assert_eq!(store.balances()["wallet:w:cash"], 1_000_000 - 120 * 106);
+}
+
+/// A transaction that reads before it writes was refused ("locked by another process") when a call was booked in between.
+#[test]
+fn budgets_are_set_while_calls_are_booked() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let database = Database::open(&store.path()).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (10..=u8::MAX).cycle() {
+                store.run(reserve(n, "w", 1));
+                store.run(release(n));
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let set: Vec<_> = (0..100)
+            .map(|n| {
+                let budget = Budget {
+                    id: 0,
+                    name: format!("b{n}").into(),
+                    scope: Scope { label: Some("none".to_owned()), ..Scope::default() },
+                    period: Period::Lifetime,
+                    unit: Unit::Requests,
+                    cap: 1,
+                    limit: Limit::Soft,
+                    alert_percent: None,
+                };
+                database.insert_budget(budget, store.clock.now())
+            })
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for set in set {
+            set.unwrap();
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use super::house::{House, ask, ask_stream, code, endpoint, header, text};
 use super::scripted::{Act, Scripted, broken, counted, done, error_event, finished, said};
+use crate::ledger::reserving;
+use gotoai::app::sweep;
 use gotoai::base::{Clock, Money};
 use gotoai::domain::catalog::Endpoint;
 use gotoai::domain::health::{BreakerPolicy, BreakerState, EndpointHealth};
@@ -102,6 +104,35 @@ async fn a_call_whose_hold_has_expired_is_sent_to_nobody_else() {
     // The first one may bill: settled late, at our cost.
     let late = house.last_order().await;
     assert_eq!((late.state, late.charge, late.cost > Some(Money::ZERO)), (OrderState::LateSettled, Some(Money::ZERO), true));
+    house.verify();
+}
+
+/// A long call, or a clock that jumps: who works on a call keeps its hold.
+#[tokio::test]
+async fn the_sweeper_keeps_the_hold_of_a_call_under_way() {
+    let (go, wait) = oneshot::channel();
+    let provider = Scripted::new([Act::Later(wait, Box::new(Act::served()))]);
+    let house = House::with(vec![endpoint("a/m", &provider)], |setup| setup.snapshot.hold_timeout = Duration::ZERO).await;
+    let body = ask("m");
+    let sweeping = async {
+        provider.called().await;
+        let now = Clock::system().now();
+        let [order] = house.ledger.overdue(now).unwrap()[..] else { panic!("one call is overdue") };
+        sweep(&*house.ledger, &house.pipeline.in_flight, Duration::from_secs(900), now).await;
+        assert_eq!(house.ledger.overdue(now).unwrap(), []);
+        assert!(house.ledger.order(order).unwrap().unwrap().order.state.is_open());
+        go.send(()).unwrap();
+        order
+    };
+    let (reply, order) = tokio::join!(house.chat(&body), sweeping);
+    assert_eq!(reply.status, 200);
+    assert_eq!(house.ledger.order(order).unwrap().unwrap().order.state, OrderState::Finalized);
+    // What is open and nobody works on goes back at its deadline.
+    let mut lost = reserving(77, "default", Some(1000));
+    ((lost.node, lost.epoch), lost.expires_at) = (house.ledger.node(), Clock::system().now());
+    let lost = Command::Reserve(Box::new(lost));
+    house.ledger.submit(lost).wait().await.unwrap();
+    sweep(&*house.ledger, &house.pipeline.in_flight, Duration::from_secs(900), Clock::system().now()).await;
     house.verify();
 }
 

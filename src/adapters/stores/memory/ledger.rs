@@ -3,9 +3,10 @@
 //! Refuses to know: when to commit (its user), how rows are kept (rows).
 
 use super::rows::Rows;
-use crate::base::{Clock, Error, ErrorKind, Result, Timestamp};
+use crate::base::{Clock, Error, ErrorKind, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Command, EntryQuery, Hash, Journal, Ledger, OnceRecord, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
+    Command, EntryQuery, Hash, Journal, Ledger, OnceRecord, Order, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes,
+    decide,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -93,12 +94,13 @@ impl MemoryLedger {
 
     /// Queues the settlement of every open order of a dead epoch, oldest first.
     pub fn recover(&self) -> Vec<Ticket> {
-        let left = {
-            let rows = self.disk.0.lock();
-            let is_left = |order: &&crate::domain::ledger::Order| order.state.is_open() && order.epoch < self.epoch;
-            rows.orders.iter().filter(is_left).map(|order| order.id).collect::<Vec<_>>()
-        };
+        let left = self.open_orders(|order| order.epoch < self.epoch);
         left.into_iter().map(|order| self.submit(Command::Recover { order })).collect()
+    }
+
+    fn open_orders(&self, which: impl Fn(&Order) -> bool) -> Vec<OrderId> {
+        let rows = self.disk.0.lock();
+        rows.orders.iter().filter(|order| order.state.is_open() && which(order)).map(|order| order.id).collect()
     }
 
     /// Returns when something is queued.
@@ -183,7 +185,7 @@ impl Ledger for MemoryLedger {
         (Self::NODE, self.epoch)
     }
 
-    fn order(&self, id: crate::base::OrderId) -> Result<Option<OrderReceipt>> {
+    fn order(&self, id: OrderId) -> Result<Option<OrderReceipt>> {
         let rows = self.disk.0.lock();
         rows.order(id).map(|order| rows.receipt(order)).transpose()
     }
@@ -208,9 +210,12 @@ impl Ledger for MemoryLedger {
         Ok(self.disk.0.lock().mark(scope, now))
     }
 
-    fn overdue(&self, now: Timestamp) -> Result<Vec<crate::base::OrderId>> {
-        let rows = self.disk.0.lock();
-        Ok(rows.orders.iter().filter(|order| order.state.is_open() && order.expires_at <= now).map(|order| order.id).collect())
+    fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        Ok(self.open_orders(|order| order.epoch == self.epoch && order.expires_at <= now))
+    }
+
+    fn orphans(&self) -> Result<Vec<OrderId>> {
+        Ok(self.open_orders(|order| order.epoch < self.epoch))
     }
 
     fn verify(&self) -> Result<Report> {

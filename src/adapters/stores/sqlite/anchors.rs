@@ -1,10 +1,10 @@
 //! Owns: stored anchors: made of the head that is committed, in one transaction, each behind the one before it.
 
-use super::connection::{Database, from_sqlite};
+use super::connection::Database;
 use super::rows;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::domain::ledger::{Anchor, AnchorKey, Hash};
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 const COLUMNS: &str = "n, ts, block, last_seq, head, prev, public_key, signature";
 
@@ -32,33 +32,29 @@ fn last(c: &Connection) -> rusqlite::Result<Option<Anchor>> {
 
 /// Signs the head if it moved since the last anchor. The inner error: the chain lacks what the last anchor vouches for, and
 /// one more signature would only cover that up.
-fn make(c: &mut Connection, key: &AnchorKey, now: Timestamp) -> rusqlite::Result<Result<Option<Anchor>, i64>> {
-    let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let before = last(&transaction)?;
+fn make(c: &Transaction<'_>, key: &AnchorKey, now: Timestamp) -> rusqlite::Result<Result<Option<Anchor>, i64>> {
+    let before = last(c)?;
     if let Some(before) = &before {
-        let hash: Option<Hash> =
-            transaction.query_row("SELECT hash FROM blocks WHERE n = ?1", [before.block], |row| row.get(0)).optional()?;
+        let hash: Option<Hash> = c.query_row("SELECT hash FROM blocks WHERE n = ?1", [before.block], |row| row.get(0)).optional()?;
         if hash != Some(before.head) {
             return Ok(Err(before.block));
         }
     }
     let sql = "SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks ORDER BY n DESC LIMIT 1";
-    let head = transaction.query_row(sql, [], rows::block).optional()?;
+    let head = c.query_row(sql, [], rows::block).optional()?;
     let Some(head) = head.filter(|head| before.as_ref().is_none_or(|before| before.block != head.n)) else { return Ok(Ok(None)) };
     let made = key.sign(before.as_ref(), &head, now);
-    transaction.execute(
+    c.execute(
         &format!("INSERT INTO anchors({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
         (made.n, made.ts.0, made.block, made.last_seq, made.head, made.prev, made.public_key, made.signature),
     )?;
-    transaction.commit()?;
     Ok(Ok(Some(made)))
 }
 
 impl Database {
-    /// A new anchor, or `None` when the last one is of this head. On a connection of its own: it may have to wait for the
-    /// ledger's writer, and readers must not wait with it.
+    /// A new anchor, or `None` when the last one is of this head.
     pub fn make_anchor(&self, key: &AnchorKey, now: Timestamp) -> Result<Option<Anchor>> {
-        make(&mut self.connect()?, key, now).map_err(|error| from_sqlite(&error))?.map_err(|block| {
+        self.change(|c| make(c, key, now))?.map_err(|block| {
             let why =
                 format!("the last anchor vouches for block {block}, which the chain does not have any more; run `gotoai ledger verify`");
             Error::new(ErrorKind::Storage, why)

@@ -21,9 +21,8 @@ impl BudgetStore for Database {
             Limit::Hard { status } => Some(status),
         };
         let scope = &budget.scope;
-        let stored = self.with(|c| {
-            let transaction = c.transaction()?;
-            let taken: bool = transaction.query_row(
+        let stored = self.change(|c| {
+            let taken: bool = c.query_row(
                 "SELECT EXISTS (SELECT 1 FROM budgets WHERE name = ?1 AND removed_at IS NULL)",
                 [&*budget.name],
                 |row| row.get(0),
@@ -31,7 +30,7 @@ impl BudgetStore for Database {
             if taken {
                 return Ok(None);
             }
-            transaction.execute(
+            c.execute(
                 "INSERT INTO budgets(name, key_id, user_path, wallet, model, label, period, unit, cap, hard_status, alert_percent, created_at) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 (
@@ -49,9 +48,8 @@ impl BudgetStore for Database {
                     now.0,
                 ),
             )?;
-            let id = transaction.last_insert_rowid();
-            bump(&transaction)?;
-            transaction.commit().map(|()| Some(id))
+            let id = c.last_insert_rowid();
+            bump(c).map(|()| Some(id))
         })?;
         budget.id = stored.ok_or_else(|| Error::new(ErrorKind::Conflict, format!("there is a budget '{}' already", budget.name)))?;
         Ok(budget)
@@ -72,12 +70,9 @@ impl BudgetStore for Database {
     }
 
     fn remove_budget(&self, name: &str, now: Timestamp) -> Result<bool> {
-        self.with(|c| {
-            let transaction = c.transaction()?;
-            let removed =
-                transaction.execute("UPDATE budgets SET removed_at = ?2 WHERE name = ?1 AND removed_at IS NULL", (name, now.0))?;
-            bump(&transaction)?;
-            transaction.commit().map(|()| removed > 0)
+        self.change(|c| {
+            let removed = c.execute("UPDATE budgets SET removed_at = ?2 WHERE name = ?1 AND removed_at IS NULL", (name, now.0))?;
+            bump(c).map(|()| removed > 0)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,16 @@ impl Database {
         run(&mut self.shared.lock()).map_err(|error| from_sqlite(&error))
     }
 
-    /// Runs `write` on a connection of its own: it may have to wait for the ledger's writer, and readers must not wait with it.
-    pub(super) fn aside<T>(&self, write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
-        write(&mut self.connect()?).map_err(|error| from_sqlite(&error))
+    /// Runs `write` as one transaction on a connection of its own: it may have to wait for the ledger's writer, and readers must
+    /// not wait with it. It waits at its beginning: a transaction that has read before it writes would be refused at once
+    /// when anybody else has written meanwhile.
+    pub(super) fn change<T>(&self, write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let run = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let written = write(&transaction)?;
+            transaction.commit().map(|()| written)
+        };
+        run(&mut self.connect()?).map_err(|error| from_sqlite(&error))
     }
 
     /// Grows with every change that a running gateway must notice.

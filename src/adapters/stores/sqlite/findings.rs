@@ -6,7 +6,7 @@ use super::connection::Database;
 use super::{keys, outbox};
 use crate::base::{Result, Timestamp};
 use crate::domain::ledger::{Check, Compensation, Finding, Remedy, Report, Subject, hex};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,44 +214,36 @@ fn breaks<'a>(report: &'a Report, opened: &[String]) -> (Option<&'a Finding>, Ve
 impl Database {
     /// Writes a run with what it found: findings, alerts and the freeze, all or nothing.
     pub fn record_run(&self, run: &Run<'_>, report: &Report) -> Result<Recorded> {
-        self.aside(|c| {
-            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.change(|c| {
             let mut recorded = Recorded::default();
             let now = run.finished_at;
             for finding in report.all() {
-                if put(&transaction, finding, report, now)? {
+                if put(c, finding, report, now)? {
                     recorded.opened.push(finding.id());
                 }
             }
             if run.whole {
-                recorded.gone = transaction.execute(
+                recorded.gone = c.execute(
                     "UPDATE findings SET status = 'gone' WHERE level = 0 AND check_id <> 'R25' AND last_seen < ?1 \
                      AND (status = 'open' OR status = 'acknowledged' OR status = 'repaired')",
                     [run.started_at.0],
                 )?;
             }
-            write_run(&transaction, run, report, recorded.opened.len())?;
+            write_run(c, run, report, recorded.opened.len())?;
             let (broken, confined) = breaks(report, &recorded.opened);
             if let Some(finding) = broken.filter(|_| run.freeze) {
-                recorded.froze = freeze(&transaction, finding, now)?;
+                recorded.froze = freeze(c, finding, now)?;
             }
             recorded.broken_wallets = confined.into_iter().filter_map(|f| Some((Arc::clone(f.wallet.as_ref()?), f.id()))).collect();
-            transaction.commit().map(|()| recorded)
+            Ok(recorded)
         })
     }
 
     /// Records that nobody reconciles, or (`None`) that somebody does again.
     pub fn record_silence(&self, silent: Option<&Finding>, now: Timestamp) -> Result<bool> {
-        self.aside(|c| {
-            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let opened = match silent {
-                Some(finding) => put(&transaction, finding, &Report::default(), now)?,
-                None => {
-                    transaction.execute("UPDATE findings SET status = 'gone' WHERE check_id = 'R25' AND status <> 'gone'", [])?;
-                    false
-                }
-            };
-            transaction.commit().map(|()| opened)
+        self.change(|c| match silent {
+            Some(finding) => put(c, finding, &Report::default(), now),
+            None => c.execute("UPDATE findings SET status = 'gone' WHERE check_id = 'R25' AND status <> 'gone'", []).map(|_| false),
         })
     }
 
@@ -265,7 +257,7 @@ impl Database {
 
     /// This process will not run any more.
     pub fn release_lease(&self, owner: &str) -> Result<()> {
-        self.aside(|c| c.execute("UPDATE recon_runs SET lease_until = 0 WHERE owner = ?1 AND lease_until > 0", [owner]).map(drop))
+        self.change(|c| c.execute("UPDATE recon_runs SET lease_until = 0 WHERE owner = ?1 AND lease_until > 0", [owner]).map(drop))
     }
 
     /// When somebody last ran, and when somebody last read everything.
@@ -324,7 +316,7 @@ impl Database {
 
     /// A person has looked at it; false if there is no such finding or it is over.
     pub fn acknowledge(&self, id: &str, actor: &str, note: &str, now: Timestamp) -> Result<bool> {
-        self.aside(|c| {
+        self.change(|c| {
             c.execute(
                 "UPDATE findings SET status = 'acknowledged', actor = ?2, note = ?3, acted_at = ?4 \
                  WHERE id = ?1 AND (status = 'open' OR status = 'acknowledged')",
@@ -336,7 +328,7 @@ impl Database {
 
     /// A compensating entry answers it.
     pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, Option<i64>), now: Timestamp) -> Result<()> {
-        self.aside(|c| {
+        self.change(|c| {
             c.execute(
                 "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 WHERE id = ?1",
                 (id, actor, note, now.0, op, seq),
@@ -360,15 +352,14 @@ impl Database {
 
     /// New calls are taken again; false if they were not stopped.
     pub fn unfreeze(&self, actor: &str, reason: &str, now: Timestamp) -> Result<bool> {
-        self.aside(|c| {
-            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let lifted = transaction.execute("DELETE FROM control WHERE k = 'frozen'", [])? > 0;
+        self.change(|c| {
+            let lifted = c.execute("DELETE FROM control WHERE k = 'frozen'", [])? > 0;
             if lifted {
                 let payload = json!({ "actor": actor, "reason": reason });
-                outbox::put(&transaction, "ledger.unfrozen", &format!("unfrozen:{}", now.0), &payload, now)?;
-                keys::bump(&transaction)?;
+                outbox::put(c, "ledger.unfrozen", &format!("unfrozen:{}", now.0), &payload, now)?;
+                keys::bump(c)?;
             }
-            transaction.commit().map(|()| lifted)
+            Ok(lifted)
         })
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn bump(c: &Connection) -> rusqlite::Result<()> {
 impl Database {
     /// Makes running gateways on this database read keys and prices again.
     pub fn announce(&self) -> Result<()> {
-        self.with(|c| bump(c))
+        self.change(|c| bump(c))
     }
 }
 
@@ -49,9 +49,8 @@ impl KeyStore for Database {
         let models: Vec<&str> = key.models.iter().map(ModelPattern::as_str).collect();
         let models = serde_json::to_string(&models)
             .map_err(|error| Error::new(ErrorKind::Internal, "the key cannot be stored").with_cause(error))?;
-        self.with(|c| {
-            let transaction = c.transaction()?;
-            transaction.execute(
+        self.change(|c| {
+            c.execute(
                 &format!("INSERT INTO keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
                 (
                     key.id.0,
@@ -68,18 +67,15 @@ impl KeyStore for Database {
                     key.revoked_at.map(Timestamp::millis),
                 ),
             )?;
-            bump(&transaction)?;
-            transaction.commit()
+            bump(c)
         })
     }
 
     fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<Option<VirtualKey>> {
-        self.with(|c| {
-            let transaction = c.transaction()?;
-            transaction.execute("UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", (id.0, now.0))?;
-            let found = transaction.query_row(&format!("SELECT {COLUMNS} FROM keys WHERE id = ?1"), [id.0], key).optional()?;
-            bump(&transaction)?;
-            transaction.commit().map(|()| found)
+        self.change(|c| {
+            c.execute("UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", (id.0, now.0))?;
+            let found = c.query_row(&format!("SELECT {COLUMNS} FROM keys WHERE id = ?1"), [id.0], key).optional()?;
+            bump(c).map(|()| found)
         })
     }
 }

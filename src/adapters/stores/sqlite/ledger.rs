@@ -4,7 +4,7 @@ use super::anchors;
 use super::aside::{Shown, verify_aside};
 use super::connection::{Database, from_sqlite};
 use super::export;
-use super::node::Node;
+use super::node::{Node, dead_epochs};
 use super::writer::{Queue, Writer};
 use super::{once, reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
@@ -15,6 +15,7 @@ use crate::domain::ledger::{
 use crate::domain::risk::Used;
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
@@ -25,6 +26,8 @@ pub struct SqliteLedger {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Absent for administration: such a process reserves nothing.
     node: Option<Node>,
+    /// Of each slot the last dead epoch that has left nothing open.
+    cleared: Mutex<HashMap<i64, i64>>,
 }
 
 impl SqliteLedger {
@@ -41,23 +44,17 @@ impl SqliteLedger {
             .name("gotoai-ledger".into())
             .spawn(move || writer.run(&own))
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the ledger's thread").with_cause(error))?;
-        let ledger = Self { database: database.clone(), queue, thread: Mutex::new(Some(thread)), node };
+        let ledger = Self { database: database.clone(), queue, thread: Mutex::new(Some(thread)), node, cleared: Mutex::default() };
         let recovered = ledger.recover()?;
         Ok((ledger, recovered))
     }
 
     /// Settles every open order of a dead node: the hold goes back, the input's cost becomes our loss.
     fn recover(&self) -> Result<usize> {
-        let dead = self.node.as_ref().map_or(&[][..], |node| &node.dead);
-        let mut tickets = Vec::new();
-        for (node, last_epoch) in dead {
-            let open: Vec<OrderId> = self.database.with(|c| {
-                c.prepare("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2")?
-                    .query_map([node, last_epoch], |row| row.get(0).map(OrderId))?
-                    .collect()
-            })?;
-            tickets.extend(open.into_iter().map(|order| self.submit(Command::Recover { order })));
+        if self.node.is_none() {
+            return Ok(0);
         }
+        let tickets: Vec<Ticket> = self.orphans()?.into_iter().map(|order| self.submit(Command::Recover { order })).collect();
         let count = tickets.len();
         for ticket in tickets {
             ticket.wait_blocking()?;
@@ -191,11 +188,31 @@ impl Ledger for SqliteLedger {
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        let (node, epoch) = Ledger::node(self);
         self.database.with(|c| {
-            c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND expires_at <= ?1 LIMIT 10000")?
-                .query_map([now.0], |row| row.get(0).map(OrderId))?
+            c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND expires_at <= ?1 AND node = ?2 AND epoch = ?3 LIMIT 10000")?
+                .query_map([now.0, node, epoch], |row| row.get(0).map(OrderId))?
                 .collect()
         })
+    }
+
+    fn orphans(&self) -> Result<Vec<OrderId>> {
+        let mut orphans = Vec::new();
+        for (node, epoch) in dead_epochs(&self.database)? {
+            if self.cleared.lock().get(&node).is_some_and(|cleared| *cleared >= epoch) {
+                continue;
+            }
+            let left: Vec<OrderId> = self.database.with(|c| {
+                c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2")?
+                    .query_map([node, epoch], |row| row.get(0).map(OrderId))?
+                    .collect()
+            })?;
+            if left.is_empty() {
+                self.cleared.lock().insert(node, epoch);
+            }
+            orphans.extend(left);
+        }
+        Ok(orphans)
     }
 
     fn verify(&self) -> Result<Report> {

@@ -18,7 +18,7 @@ impl Database {
 
     pub fn store_model_list(&self, provider: &str, models: &[String], now: Timestamp) -> Result<()> {
         let models = serde_json::to_string(models).unwrap_or_else(|_| "[]".into());
-        self.with(|c| {
+        self.change(|c| {
             c.prepare_cached(
                 "INSERT INTO model_lists VALUES (?1, ?2, ?3) ON CONFLICT(provider) DO UPDATE SET models = ?2, fetched_at = ?3",
             )?

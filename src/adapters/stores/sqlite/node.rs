@@ -1,9 +1,9 @@
 //! Owns: which node this process is. Several processes may share one database file (server workers, notebooks); each
 //! holds the lock of one slot as long as it lives, so a free lock means a dead node.
 
-use super::connection::{Database, from_sqlite};
+use super::connection::Database;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
-use rusqlite::TransactionBehavior;
+use rusqlite::Transaction;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 
@@ -13,8 +13,6 @@ const MAX_NODES: i64 = 256;
 pub(super) struct Node {
     pub(super) node: i64,
     pub(super) epoch: i64,
-    /// Nodes that are dead at this moment, this slot's former holder among them: `(node, last epoch)`.
-    pub(super) dead: Vec<(i64, i64)>,
     _lock: File,
 }
 
@@ -40,33 +38,27 @@ impl Node {
     pub(super) fn take(database: &Database, now: Timestamp) -> Result<Self> {
         for node in 0..MAX_NODES {
             if let Some(lock) = try_lock(database, node)? {
-                let mut connection = database.connect()?;
-                let (epoch, known) = start_epoch(&mut connection, node, now).map_err(|error| from_sqlite(&error))?;
-                let mut dead = vec![(node, epoch - 1)];
-                for (other, last_epoch) in known.into_iter().filter(|(other, _)| *other != node) {
-                    // Locked only for the moment of the question.
-                    if try_lock(database, other)?.is_some() {
-                        dead.push((other, last_epoch));
-                    }
-                }
-                return Ok(Self { node, epoch, dead, _lock: lock });
+                let epoch = database.change(|c| start_epoch(c, node, now))?;
+                return Ok(Self { node, epoch, _lock: lock });
             }
         }
         Err(Error::new(ErrorKind::Storage, format!("{MAX_NODES} processes already use this database")))
     }
 }
 
-fn start_epoch(connection: &mut rusqlite::Connection, node: i64, now: Timestamp) -> rusqlite::Result<(i64, Vec<(i64, i64)>)> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute(
-        "INSERT INTO nodes VALUES (?1, 1, ?2) ON CONFLICT(node) DO UPDATE SET epoch = epoch + 1, started_at = ?2",
+/// Of each slot the last epoch whose process is dead at this moment: all of a free slot's, those before the present one's of
+/// a slot that is held.
+pub(super) fn dead_epochs(database: &Database) -> Result<Vec<(i64, i64)>> {
+    let known: Vec<(i64, i64)> = database
+        .with(|c| c.prepare_cached("SELECT node, epoch FROM nodes")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())?;
+    // A free slot is locked only for the moment of the question; who starts in it meanwhile takes another one.
+    known.into_iter().map(|(node, epoch)| Ok((node, if try_lock(database, node)?.is_some() { epoch } else { epoch - 1 }))).collect()
+}
+
+fn start_epoch(c: &Transaction<'_>, node: i64, now: Timestamp) -> rusqlite::Result<i64> {
+    c.query_row(
+        "INSERT INTO nodes VALUES (?1, 1, ?2) ON CONFLICT(node) DO UPDATE SET epoch = epoch + 1, started_at = ?2 RETURNING epoch",
         (node, now.0),
-    )?;
-    let epoch = transaction.query_row("SELECT epoch FROM nodes WHERE node = ?1", [node], |row| row.get(0))?;
-    let known = transaction
-        .prepare("SELECT node, epoch FROM nodes")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    transaction.commit()?;
-    Ok((epoch, known))
+        |row| row.get(0),
+    )
 }

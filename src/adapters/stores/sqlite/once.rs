@@ -36,13 +36,11 @@ impl Database {
     /// Forgets marks whose time is over, a bounded number at a time; true if there may be more.
     pub fn forget_answers(&self, now: Timestamp) -> Result<bool> {
         const BATCH: usize = 1000;
-        self.with(|c| {
-            let due: bool = c
-                .prepare_cached("SELECT EXISTS (SELECT 1 FROM idempotency WHERE expires_at <= ?1)")?
-                .query_row([now.0], |row| row.get(0))?;
-            if !due {
-                return Ok(false);
-            }
+        let due = "SELECT EXISTS (SELECT 1 FROM idempotency WHERE expires_at <= ?1)";
+        if !self.with(|c| c.prepare_cached(due)?.query_row([now.0], |row| row.get::<_, bool>(0)))? {
+            return Ok(false);
+        }
+        self.change(|c| {
             let sql =
                 format!("DELETE FROM idempotency WHERE scope IN (SELECT scope FROM idempotency WHERE expires_at <= ?1 LIMIT {BATCH})");
             c.execute(&sql, [now.0]).map(|gone| gone == BATCH)

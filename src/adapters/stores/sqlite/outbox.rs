@@ -51,7 +51,7 @@ impl Database {
         if !self.with(|c| c.prepare_cached(due)?.query_row([now.0], |row| row.get::<_, bool>(0)))? {
             return Ok(Vec::new());
         }
-        self.aside(|c| {
+        self.change(|c| {
             c.prepare(
                 "UPDATE outbox SET tries = tries + 1, next_at = ?2 WHERE id IN \
                  (SELECT id FROM outbox WHERE delivered_at IS NULL AND next_at <= ?1 ORDER BY next_at, id LIMIT ?3) \
@@ -72,12 +72,12 @@ impl Database {
     }
 
     pub fn delivered(&self, message: i64, now: Timestamp) -> Result<()> {
-        self.aside(|c| c.execute("UPDATE outbox SET delivered_at = ?2 WHERE id = ?1", (message, now.0)).map(drop))
+        self.change(|c| c.execute("UPDATE outbox SET delivered_at = ?2 WHERE id = ?1", (message, now.0)).map(drop))
     }
 
     /// Comes again at that time; `None`: never.
     pub fn put_off(&self, message: i64, until: Option<Timestamp>) -> Result<()> {
-        self.aside(|c| c.execute("UPDATE outbox SET next_at = ?2 WHERE id = ?1", (message, until.map_or(i64::MAX, |at| at.0))).map(drop))
+        self.change(|c| c.execute("UPDATE outbox SET next_at = ?2 WHERE id = ?1", (message, until.map_or(i64::MAX, |at| at.0))).map(drop))
     }
 
     /// Messages that wait, those given up included.
@@ -87,6 +87,6 @@ impl Database {
 
     /// Forgets what was delivered before then.
     pub fn forget_messages(&self, before: Timestamp) -> Result<()> {
-        self.aside(|c| c.execute("DELETE FROM outbox WHERE delivered_at < ?1", [before.0]).map(drop))
+        self.change(|c| c.execute("DELETE FROM outbox WHERE delivered_at < ?1", [before.0]).map(drop))
     }
 }

@@ -132,12 +132,21 @@ fn one(changed: usize) -> rusqlite::Result<()> {
     if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
 }
 
-/// Open orders whose hold has grown.
+/// Open orders whose hold has grown, or stays longer.
 pub(super) fn extend_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
     for order in orders {
         let changed = c
-            .prepare_cached("UPDATE orders SET hold = ?2, hold_source = ?3, parts = ?4, counted = ?5 WHERE id = ?1 AND state = 0")?
-            .execute((order.id.0, order.hold.as_nano(), order.hold_source as i64, listed(&order.parts), listed(&order.counted)))?;
+            .prepare_cached(
+                "UPDATE orders SET hold = ?2, hold_source = ?3, parts = ?4, counted = ?5, expires_at = ?6 WHERE id = ?1 AND state = 0",
+            )?
+            .execute((
+                order.id.0,
+                order.hold.as_nano(),
+                order.hold_source as i64,
+                listed(&order.parts),
+                listed(&order.counted),
+                order.expires_at.0,
+            ))?;
         one(changed)?;
     }
     Ok(())

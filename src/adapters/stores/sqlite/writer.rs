@@ -364,6 +364,7 @@ impl Writer {
                 Command::Reserve(reserve) => self.reserve(reserve.order, command, now, &mut writes, exact)?,
                 Command::Operate(_)
                 | Command::Extend { .. }
+                | Command::Renew { .. }
                 | Command::Dispatch { .. }
                 | Command::Settle(_)
                 | Command::Expire { .. }

@@ -30,6 +30,7 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, writes: &mut
         Command::Operate(operation) => desk.operate(operation),
         Command::Reserve(reserve) => desk.reserve(reserve),
         Command::Extend { order, by } => desk.extend(*order, *by),
+        Command::Renew { order, until } => desk.renew(*order, *until),
         Command::Dispatch { order, attempt } => desk.dispatch(*order, attempt),
         Command::Settle(settle) => desk.settle(settle),
         Command::Expire { order } => desk.expire(*order),

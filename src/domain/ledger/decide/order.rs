@@ -1,9 +1,9 @@
-//! Owns: a call's life in the ledger: reserve, extend, dispatch, settle, expire, recover.
+//! Owns: a call's life in the ledger: reserve, extend, renew, dispatch, settle, expire, recover.
 //! Refuses to know: how a call ended and what it cost (pipeline); it books what it is told.
 
 use super::funds::{Funding, fund, parts_of, split_charge, take_back};
 use super::{Decided, Desk, posting};
-use crate::base::{Money, OpId, OrderId};
+use crate::base::{Money, OpId, OrderId, Timestamp};
 use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Settle};
@@ -163,7 +163,12 @@ impl Desk<'_> {
         let hold = order.hold.checked_add(funding.hold).ok_or(Refusal::TooLarge)?;
         let grown = Funding { hold, parts };
         self.extend_count(&mut order.counted, funding.hold);
-        let payload = ExtendPayload { by_nano: funding.hold.as_nano(), hold_nano: hold.as_nano(), counted: order.counted.clone() };
+        let payload = ExtendPayload {
+            by_nano: funding.hold.as_nano(),
+            hold_nano: hold.as_nano(),
+            expires_at_ms: None,
+            counted: order.counted.clone(),
+        };
         let mut extended = self.event(EventKind::Extend, &payload, funding.postings(&wallet));
         extended.order = Some(id);
         self.append(extended)?;
@@ -172,6 +177,25 @@ impl Desk<'_> {
         self.writes.orders_extended.insert(id);
         self.state.orders.insert(id, order);
         Ok(Reply::Held { hold })
+    }
+
+    /// A deadline is put off, never brought forward.
+    pub(super) fn renew(&mut self, id: OrderId, until: Timestamp) -> Decided {
+        let Some(mut order) = self.state.orders.get(&id).cloned() else { return Err(Refusal::UnknownOrder) };
+        if !order.state.is_open() {
+            return Ok(settled(&order, true));
+        }
+        if until > order.expires_at {
+            order.expires_at = until;
+            let (hold_nano, counted) = (order.hold.as_nano(), order.counted.clone());
+            let payload = ExtendPayload { by_nano: 0, hold_nano, expires_at_ms: Some(until.0), counted };
+            let mut renewed = self.event(EventKind::Extend, &payload, Vec::new());
+            renewed.order = Some(id);
+            self.append(renewed)?;
+            self.writes.orders_extended.insert(id);
+            self.state.orders.insert(id, order.clone());
+        }
+        Ok(Reply::Held { hold: order.hold })
     }
 
     pub(super) fn dispatch(&mut self, order: OrderId, attempt: &Attempt) -> Decided {

@@ -114,6 +114,7 @@ fn extend(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
     order.hold = grown.hold;
     (order.hold_source, order.parts) = grown.source(wallet);
     order.counted = extended.counted;
+    order.expires_at = extended.expires_at_ms.map_or(order.expires_at, Timestamp);
     Some(())
 }
 
