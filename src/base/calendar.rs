@@ -4,6 +4,7 @@
 //! The algorithms are Howard Hinnant's `civil_from_days` and `days_from_civil`: exact for every day an `i64` of milliseconds reaches.
 
 use super::Timestamp;
+use std::fmt;
 
 pub const DAY_MS: i64 = 86_400_000;
 
@@ -61,6 +62,13 @@ impl Date {
     }
 }
 
+impl fmt::Display for Date {
+    /// `2026-12-01`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +80,7 @@ mod tests {
         assert_eq!(Date::parse("2026-12-01").map(Date::day_number), Some(20_788));
         assert_eq!(Date::parse("2026-02-29"), None);
         assert_eq!(Date::parse("2026-1"), None);
+        assert_eq!(Date::of(Timestamp(951_782_400_000)).to_string(), "2000-02-29");
         let last = Date { year: 2026, month: 12, day: 1 }.plus_months(1);
         assert_eq!(last, Date { year: 2027, month: 1, day: 1 });
     }

@@ -202,9 +202,10 @@ impl OpenOrder {
         let error = match ledger.submit(Command::Dispatch { order: self.cx.order, attempt }).wait().await {
             Ok(Reply::Done { .. }) => return Ok(()),
             // Nothing is sent that no hold covers.
-            Ok(Reply::Settled { .. } | Reply::Held { .. } | Reply::Refused(_)) => {
-                Error::new(ErrorKind::ProviderTimeout, "the call's hold was given back while it waited: its process was taken for dead, or ledger.hold_seconds is too short")
-            }
+            Ok(Reply::Settled { .. } | Reply::Held { .. } | Reply::Refused(_)) => Error::new(
+                ErrorKind::ProviderTimeout,
+                "the call's hold was given back while it waited for a provider; send the request again",
+            ),
             Err(error) => error,
         };
         self.attempts.pop();

@@ -57,18 +57,6 @@ impl Ending {
     }
 }
 
-fn meters(read: &ReadUsage) -> Usage {
-    Usage::default()
-        .with(Meter::InputUncached, read.input_uncached)
-        .with(Meter::CacheRead, read.cache_read)
-        .with(Meter::CacheWrite, read.cache_write)
-        .with(Meter::AudioIn, read.audio_in)
-        .with(Meter::OutputText, read.output_text)
-        .with(Meter::OutputReasoning, read.output_reasoning)
-        .with(Meter::AudioOut, read.audio_out)
-        .with(Meter::Request, 1)
-}
-
 impl OpenOrder {
     /// A whole reply: settled and durable before the caller sees it, so that the charge in its headers is a fact.
     pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
@@ -190,7 +178,10 @@ impl OpenOrder {
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
     fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
         if let Some(read) = &ending.usage {
-            return (meters(read), if read.consistent { UsageSource::Provider } else { UsageSource::Estimated });
+            return (
+                Usage::from(*read).with(Meter::Request, 1),
+                if read.consistent { UsageSource::Provider } else { UsageSource::Estimated },
+            );
         }
         let last = self.attempts.last().map(|attempt| attempt.outcome);
         let billable = match last {

@@ -126,16 +126,14 @@ class Site:
 
     def run(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
         """``gotoai ARGUMENTS --json`` in a process of its own: what it prints. Fails with it."""
-        argv = [program("gotoai"), *arguments, "--json"]
-        done = subprocess.run(argv, env=dict(self.env), capture_output=True, check=False)  # noqa: S603 - our own command
-        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
-        return json.loads(done.stdout)
+        return json.loads(self.run_text(*arguments, "--json"))
 
-    def run_quietly(self, *arguments: str) -> None:
-        """``gotoai ARGUMENTS`` that writes a file and says nothing. Fails with it."""
+    def run_text(self, *arguments: str) -> str:
+        """``gotoai ARGUMENTS``: what it prints for people. Fails with it."""
         argv = [program("gotoai"), *arguments]
         done = subprocess.run(argv, env=dict(self.env), capture_output=True, check=False)  # noqa: S603 - our own command
         assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+        return done.stdout.decode()
 
 
 class Books:

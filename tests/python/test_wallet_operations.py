@@ -173,7 +173,7 @@ def test_on_the_command_line(site: Site, tmp_path: Path) -> None:
     month = datetime.now(UTC).strftime("%Y-%m")
     page, table = tmp_path / "s.html", tmp_path / "s.csv"
     for form, out in (("html", page), ("csv", table)):
-        site.run_quietly("wallet", "statement", "default", "--month", month, "--format", form, "--out", str(out))
+        site.run_text("wallet", "statement", "default", "--month", month, "--format", form, "--out", str(out))
     assert re.search(r"closing balance", page.read_text("utf-8"))
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
     assert rows[0]["model"] == f"openai/{MODEL}"

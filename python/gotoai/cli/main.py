@@ -103,6 +103,7 @@ for command in (
 ledger.group.add_command(export.export)
 # Adds its commands, and those of `statement`, to the groups of wallet and ledger as it is read.
 import_module("gotoai.cli.payments")
+import_module("gotoai.cli.spend")
 
 
 def run() -> None:

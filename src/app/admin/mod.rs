@@ -13,6 +13,7 @@ mod ledger;
 mod payments;
 mod receipt;
 mod reconcile;
+mod spend;
 mod statement;
 mod terms;
 mod wallet;
@@ -43,6 +44,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("budget.remove", budgets::remove),
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
+    ("ledger.spend", spend::spend),
     ("ledger.verify", ledger::verify),
     ("ledger.reconcile", reconcile::reconcile),
     ("ledger.findings", findings::list),

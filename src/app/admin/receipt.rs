@@ -26,6 +26,7 @@ pub fn receipt(order: &OrderReceipt) -> Value {
         "pass_through": row.pass_through,
         "fee": row.fee,
         "cost": row.cost,
+        "cost_uncertain_max": order.cost_uncertain_max(),
         "absorbed": settled.map(|s| Money::nano(s.absorbed_nano)).filter(|absorbed| !absorbed.is_zero()),
         "usage": settled.map(|s| s.usage),
         "usage_source": settled.map(|s| s.usage_source),

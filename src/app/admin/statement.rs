@@ -42,15 +42,14 @@ pub(super) fn statement(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     }))
 }
 
-fn nano(amount: i128) -> Result<Money> {
+pub(super) fn nano(amount: i128) -> Result<Money> {
     let fits = i64::try_from(amount).map_err(|_| Error::new(ErrorKind::Internal, "an amount is beyond what can be shown"));
     fits.map(Money::nano)
 }
 
 fn line(line: &UsageLine) -> Value {
-    let Date { year, month, day } = line.day;
     json!({
-        "day": format!("{year:04}-{month:02}-{day:02}"),
+        "day": line.day.to_string(),
         "model": line.model,
         "orders": line.orders,
         "input_tokens": line.input_tokens,

@@ -1,11 +1,12 @@
 //! Owns: what administration asks of a ledger beside what the calls' path needs.
 //! Refuses to know: SQL, and who may ask.
 
+use super::spend::{Spend, SpendQuery};
 use super::statement::Statement;
 use super::store::{Journal, Ledger};
 use super::terms::WalletTerms;
 use crate::base::{OpId, Result, Timestamp};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A span of time: `from` included, `to` not.
@@ -25,6 +26,9 @@ pub trait LedgerReader: Ledger {
 
     /// Grants whose day has come and of which something is left: wallet and grant.
     fn expired_grants(&self, now: Timestamp) -> Result<Vec<(Arc<str>, Arc<str>)>>;
+
+    /// What the calls of a time have come to, by the values of the query's dimensions. Reads every order of that time.
+    fn spend(&self, query: &SpendQuery) -> Result<BTreeMap<Vec<String>, Spend>>;
 
     /// A wallet's movements within a span; `None` if there is no such wallet. Reads the journal up to its end.
     fn statement(&self, wallet: &str, span: Span) -> Result<Option<Statement>>;

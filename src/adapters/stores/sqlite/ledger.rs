@@ -6,11 +6,11 @@ use super::connection::{Database, from_sqlite};
 use super::export;
 use super::node::{Node, dead_epochs};
 use super::writer::{Queue, Writer};
-use super::{once, reader, rows};
+use super::{once, reader, receipts, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
-    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
+    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, Ticket, Wallet, WalletKind, WalletSummary,
 };
 use crate::domain::risk::Used;
 use parking_lot::Mutex;
@@ -138,18 +138,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn order(&self, id: OrderId) -> Result<Option<OrderReceipt>> {
-        self.database.with(|c| {
-            let Some(order) = rows::order_by_id(c, id)? else { return Ok(None) };
-            let payload = |seq: i64| -> rusqlite::Result<Vec<u8>> {
-                c.prepare_cached("SELECT payload FROM journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0))
-            };
-            let reserve = parse(&payload(order.reserve_seq)?)?;
-            let settlement: Option<SettlePayload> = order.final_seq.map(|seq| parse(&payload(seq)?)).transpose()?;
-            let wallet = rows::wallet_by_id(c, order.wallet_id)?.map_or_else(|| "".into(), |wallet| wallet.name);
-            let noted: Option<String> = c.query_row("SELECT attempts FROM orders WHERE id = ?1", [id.0], |row| row.get(0))?;
-            let dispatched = noted.map(|text| parse(text.as_bytes())).transpose()?.unwrap_or_default();
-            Ok(Some(OrderReceipt { order, wallet, reserve, settlement, dispatched }))
-        })
+        self.database.with(|c| receipts::by_id(c, id))
     }
 
     fn wallet(&self, name: &str) -> Result<Option<WalletSummary>> {
@@ -231,10 +220,6 @@ impl Drop for SqliteLedger {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> rusqlite::Result<T> {
-    serde_json::from_slice(json).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.into()))
 }
 
 pub(super) fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {

@@ -16,6 +16,7 @@ mod once;
 mod outbox;
 mod reader;
 mod rebuild;
+mod receipts;
 mod rows;
 mod writer;
 

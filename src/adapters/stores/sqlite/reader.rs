@@ -2,11 +2,13 @@
 //! Refuses to know: the path of a call.
 
 use super::ledger::{SqliteLedger, named};
-use super::rows;
+use super::{receipts, rows};
 use crate::base::{Date, Money, OpId, Result, Timestamp};
-use crate::domain::ledger::{GrantSummary, Journal, LedgerReader, Posting, Span, Statement, UsageLine, Wallet, WalletTerms, When};
+use crate::domain::ledger::{
+    GrantSummary, Journal, LedgerReader, Posting, Span, Spend, SpendQuery, Statement, UsageLine, Wallet, WalletTerms, When,
+};
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl LedgerReader for SqliteLedger {
@@ -40,6 +42,11 @@ impl LedgerReader for SqliteLedger {
             .query_map([now.0], |row| Ok((row.get::<_, String>(0)?.into(), row.get::<_, String>(1)?.into())))?
             .collect()
         })
+    }
+
+    fn spend(&self, query: &SpendQuery) -> Result<BTreeMap<Vec<String>, Spend>> {
+        let connection = self.database().connect()?;
+        receipts::spend(&connection, query).map_err(|error| super::connection::from_sqlite(&error))
     }
 
     fn statement(&self, wallet: &str, span: Span) -> Result<Option<Statement>> {
