@@ -144,7 +144,9 @@ impl Marked {
             let why = format!(
                 "the request with this Idempotency-Key ran as order {order} and was charged {charge}; its answer was not kept, and it is not run again"
             );
-            return Err(Error::new(ErrorKind::ReplayUnavailable, why));
+            let mut refused = Reply::error(&Error::new(ErrorKind::ReplayUnavailable, why));
+            refused.headers.extend(receipt_headers(order, receipt, known.charge));
+            return Ok(Some(refused));
         };
         let mut headers = receipt_headers(order, receipt, known.charge);
         headers.insert(CONTENT_TYPE, content_type);

@@ -79,6 +79,8 @@ def test_a_cut_stream_is_not_run_again(door: Door) -> None:
     eventually(lambda: door.site.books.order(order)["state"] != "reserved")
     again = ask(door, "k-cut", STREAM)
     assert (again.status_code, code(again)) == (409, "replay_unavailable")
+    assert again.headers["x-gotoai-order"] == order
+    assert again.headers["x-gotoai-charge"] == door.site.books.order(order)["charge"]
     assert order in again.json()["error"]["message"]
 
 
