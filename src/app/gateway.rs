@@ -170,7 +170,7 @@ impl Gateway {
 
     /// A wallet that pays after use, without limit, so that a first user needs no top-up.
     fn ensure_wallet(&self, name: &str) -> Result<()> {
-        if self.ledger.wallet(name)?.is_some() {
+        if self.ledger.has_wallet(name)? {
             return Ok(());
         }
         let open = OpenWallet { wallet: name.into(), kind: WalletKind::Postpaid, credit_limit_nano: None };

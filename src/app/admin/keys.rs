@@ -5,7 +5,7 @@ use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, KeyId, Result, Timestamp};
 use crate::domain::catalog::Mode;
 use crate::domain::identity::{KeyStore, ModelPattern, Principal, Scope, Scopes, UserPath, VirtualKey};
-use crate::domain::ledger::Ledger;
+use crate::domain::ledger::LedgerReader;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         return Err(refuse("the key would have expired already".to_owned(), "expires_at_ms"));
     }
     let wallet = asked.wallet.unwrap_or_else(|| Principal::DEFAULT_WALLET.to_owned());
-    if gateway.ledger.wallet(&wallet)?.is_none() {
+    if !gateway.ledger.has_wallet(&wallet)? {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!("there is no wallet '{wallet}'; make it first with `gotoai wallet create {wallet}`"),

@@ -4,9 +4,8 @@
 use super::booking::refuse;
 use super::read;
 use super::statement::nano;
-use super::wallet::find;
 use crate::app::Gateway;
-use crate::base::{Date, Result, Timestamp};
+use crate::base::{Date, Error, ErrorKind, Result, Timestamp};
 use crate::domain::ledger::{Dimension, LedgerReader, Span, Spend, SpendQuery};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -45,8 +44,10 @@ pub(super) fn spend(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     if span.to <= span.from {
         return Err(refuse("'to' is a day after 'from'", "to"));
     }
-    if let Some(wallet) = &asked.wallet {
-        find(gateway, wallet)?;
+    if let Some(wallet) = &asked.wallet
+        && !gateway.ledger.has_wallet(wallet)?
+    {
+        return Err(Error::new(ErrorKind::NotFound, format!("there is no wallet '{wallet}'")).with_param("wallet"));
     }
     let query = SpendQuery { span, wallet: asked.wallet, by: asked.by };
     let groups = gateway.ledger.spend(&query)?;

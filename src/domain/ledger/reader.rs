@@ -18,6 +18,9 @@ pub struct Span {
 
 /// The ledger for administration.
 pub trait LedgerReader: Ledger {
+    /// Is there such a wallet? Unlike its summary, the answer reads none of its orders.
+    fn has_wallet(&self, name: &str) -> Result<bool>;
+
     /// The entry that a cold command made, if it was booked.
     fn operation(&self, id: OpId) -> Result<Option<Journal>>;
 

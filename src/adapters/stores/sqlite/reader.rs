@@ -12,6 +12,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl LedgerReader for SqliteLedger {
+    fn has_wallet(&self, name: &str) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM wallets WHERE name = ?1)";
+        self.database().with(|c| c.prepare_cached(sql)?.query_row([name], |row| row.get(0)))
+    }
+
     fn operation(&self, id: OpId) -> Result<Option<Journal>> {
         self.database().with(|c| {
             let seq: Option<i64> = c
