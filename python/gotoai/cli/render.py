@@ -70,13 +70,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    grid = Table(box=None, pad_edge=False)
     for name in columns:
         grid.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell(value)) for value in row))
     if grid.row_count:
-        console().print(grid)
+        console().print(Text(title, style="bold"), grid, sep="\n")
     else:
         line(f"{title}: {empty}")
 
@@ -86,13 +86,14 @@ def facts(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
+    grid = Table(box=None, pad_edge=False, show_header=False)
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None and value != {}:
             grid.add_row(name, Text(cell(value)))
-    console().print(grid)
+    # Not as the grid's own title, which would be folded to its width.
+    console().print(Text(title, style="bold"), grid, sep="\n")
 
 
 def console() -> Console:
