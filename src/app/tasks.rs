@@ -125,7 +125,7 @@ pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Dura
     };
     let mut commands = Vec::with_capacity(overdue.len() + orphans.len());
     for order in overdue {
-        if in_flight.has(order) {
+        if in_flight.needs(order) {
             commands.push((order, Command::Renew { order, until: now.plus(hold_timeout) }));
         } else {
             tracing::warn!(%order, "the hold's deadline has passed and no call uses it; it goes back");

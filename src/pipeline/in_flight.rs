@@ -2,18 +2,23 @@
 
 use crate::base::OrderId;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// A shared set with a bell that rings when it becomes empty.
+/// A call that takes longer is stuck, such as at a reader that reads no more: it keeps no hold, and is settled late when it ends.
+const LONGEST_CALL: Duration = Duration::from_secs(86_400);
+
+/// The calls under way, with a bell that rings when it becomes empty.
 #[derive(Clone, Default)]
 pub struct InFlight(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    orders: Mutex<HashSet<OrderId>>,
+    /// Since when.
+    orders: Mutex<HashMap<OrderId, Instant>>,
     idle: Notify,
 }
 
@@ -25,7 +30,7 @@ pub(super) struct Flight {
 
 impl InFlight {
     pub(super) fn enter(&self, order: OrderId) -> Flight {
-        self.0.orders.lock().insert(order);
+        self.0.orders.lock().insert(order, Instant::now());
         Flight { order, all: Arc::clone(&self.0) }
     }
 
@@ -33,8 +38,9 @@ impl InFlight {
         self.0.orders.lock().len()
     }
 
-    pub fn has(&self, order: OrderId) -> bool {
-        self.0.orders.lock().contains(&order)
+    /// Does a call still need the hold of its order?
+    pub fn needs(&self, order: OrderId) -> bool {
+        self.0.orders.lock().get(&order).is_some_and(|since| since.elapsed() < LONGEST_CALL)
     }
 
     /// Waits until nothing is in flight, at most `timeout`. True if it came to rest.
