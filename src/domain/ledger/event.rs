@@ -104,6 +104,16 @@ impl EventKind {
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i64 == number)
     }
+
+    /// Leaves its order at an end.
+    pub const fn ends_order(self) -> bool {
+        matches!(self, Self::Finalize | Self::LateSettle | Self::Release | Self::Expire | Self::Recover | Self::Refund | Self::TrueUp)
+    }
+
+    /// Comes to an order that had an end before.
+    pub const fn follows_end(self) -> bool {
+        matches!(self, Self::LateSettle | Self::Refund | Self::TrueUp)
+    }
 }
 
 /// An entry of the journal. Append-only, gapless by `seq`.

@@ -66,8 +66,6 @@ pub struct Touched {
     pub accounts: HashSet<AccountId>,
     pub wallets: HashSet<Arc<str>>,
     pub windows: HashSet<WindowId>,
-    /// Orders that have ended.
-    pub ended: Vec<OrderId>,
 }
 
 /// Stored rows seen in this comparison.
@@ -122,15 +120,6 @@ impl Verifier {
     /// The last entry it has been fed.
     pub fn last_seq(&self) -> i64 {
         self.last_seq
-    }
-
-    /// The last block.
-    pub fn head(&self) -> i64 {
-        self.report.head.map_or(0, |(n, _)| n)
-    }
-
-    pub fn prices(&self) -> usize {
-        self.prices.len()
     }
 
     /// A stored price sheet, before the journal that refers to it.

@@ -86,16 +86,13 @@ impl Told {
 }
 
 impl Verifier {
-    /// Is there an event about this order that it needs the stored row for first (`revive`)?
-    pub fn needs(&self, event: &Event) -> Option<OrderId> {
-        event.order.filter(|id| event.kind != EventKind::Reserve && !self.orders.contains_key(id))
-    }
-
-    /// The stored row of an order that was let go, before the event that concerns it again.
+    /// The stored row of an order, before an event that may concern it again: taken up where the order was let go.
     pub fn revive(&mut self, order: &Order, event: EventKind) {
-        let wallet = self.wallet_names.get(&order.wallet_id).cloned().unwrap_or_default();
-        let refunded = self.refunded.get(&order.id).copied().unwrap_or(0);
-        self.orders.insert(order.id, Told::revived(order, wallet, refunded, event));
+        if !self.orders.contains_key(&order.id) {
+            let wallet = self.wallet_names.get(&order.wallet_id).cloned().unwrap_or_default();
+            let refunded = self.refunded.get(&order.id).copied().unwrap_or(0);
+            self.orders.insert(order.id, Told::revived(order, wallet, refunded, event));
+        }
     }
 
     pub(super) fn told_wallet(&mut self, event: &Event) -> serde_json::Result<()> {
@@ -195,7 +192,6 @@ impl Verifier {
                 order.refunded_nano = order.refunded_nano.saturating_add(refund.action.amount_nano);
                 self.refunded.insert(id, order.refunded_nano);
                 self.spend_in_windows(&order.counted, flow.paid_nano, 0);
-                self.touched.ended.push(id);
             }
             EventKind::Finalize
             | EventKind::LateSettle
@@ -263,7 +259,6 @@ impl Verifier {
         order.charge_nano = settled.charge_nano;
         order.pass_nano = settled.pass_through_nano;
         order.cost_nano = settled.cost_nano;
-        self.touched.ended.push(id);
     }
 
     fn hold_in_windows(&mut self, counted: &[Counted], sign: i64) {
