@@ -8,8 +8,8 @@ use super::writer::{Queue, Writer};
 use super::{once, reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
-    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
+    AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash, Journal,
+    Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, ReservePayload, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -144,7 +144,7 @@ impl Ledger for SqliteLedger {
             let payload = |seq: i64| -> rusqlite::Result<Vec<u8>> {
                 c.prepare_cached("SELECT payload FROM journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0))
             };
-            let reserve = parse(&payload(order.reserve_seq)?)?;
+            let reserve = parse::<ReservePayload<'_>>(&payload(order.reserve_seq)?)?.into_owned();
             let settlement: Option<SettlePayload> = order.final_seq.map(|seq| parse(&payload(seq)?)).transpose()?;
             let wallet = rows::wallet_by_id(c, order.wallet_id)?.map_or_else(|| "".into(), |wallet| wallet.name);
             let noted: Option<String> = c.query_row("SELECT attempts FROM orders WHERE id = ?1", [id.0], |row| row.get(0))?;
@@ -214,7 +214,7 @@ impl Drop for SqliteLedger {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> rusqlite::Result<T> {
+fn parse<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> rusqlite::Result<T> {
     serde_json::from_slice(json).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.into()))
 }
 
