@@ -1,7 +1,8 @@
 //! Closed-loop benchmark of the ledger: `callers` tasks on two workers, each reserves, then settles, then again. Tasks and not
 //! threads, because that is how the gateway waits: a commit that wakes 512 threads measures the kernel's scheduler.
 //! `cargo bench --bench ledger -- [seconds] [callers,...] [wallets,...] [strict,hybrid,relaxed]` prints one line a run;
-//! `cargo bench --bench ledger -- recover [orders]` kills a process with so many orders open and starts the next.
+//! `cargo bench --bench ledger -- recover [orders]` kills a process with so many orders open and starts the next;
+//! `cargo bench --bench ledger -- count [orders]` does the same work every time, for `valgrind --tool=callgrind`.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark prints, and ends where something is wrong")]
 #![expect(clippy::disallowed_types, reason = "wall-clock time is what it measures")]
@@ -188,6 +189,23 @@ fn verified_per_s(ledger: &SqliteLedger) -> f64 {
     report.events as f64 / began.elapsed().as_secs_f64()
 }
 
+/// The same work every time, so that its instructions can be counted: so many pairs, 512 at once, then the proof.
+fn count(orders: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, ledger, names) = filled(folder.path(), 1000, Durability::Relaxed);
+    let (price, sheet, node) = (PinnedPrice::of(&sheet()), sheet(), ledger.node());
+    let all: Vec<usize> = (0..orders).collect();
+    for some in all.chunks(512) {
+        let ids: Vec<OrderId> = some.iter().map(|_| OrderId::new()).collect();
+        let held = some.iter().zip(&ids).map(|(n, id)| ledger.submit(reserve(*id, &names[n % names.len()], node)));
+        held.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait_blocking().unwrap()));
+        let settled = ids.iter().map(|id| ledger.submit(settle(*id, &sheet, &price)));
+        settled.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait_blocking().unwrap()));
+    }
+    ledger.close();
+    println!("pairs={orders} verified_events_per_s={:.0}", verified_per_s(&ledger));
+}
+
 /// A process that dies with `orders` open ones: it reserves them, says so, and waits to be killed.
 fn reserve_and_wait(folder: &Path, orders: usize) {
     let (_, ledger, names) = filled(folder, 1000, Durability::Strict);
@@ -251,6 +269,7 @@ fn main() {
     let argument = |n: usize, default: &str| arguments.get(n).cloned().unwrap_or_else(|| default.to_owned());
     let number = |n: usize, default: &str| argument(n, default).parse::<usize>().unwrap();
     match arguments.first().map(String::as_str) {
+        Some("count") => return count(number(1, "20000")),
         Some("recover") => return recover(number(1, "100000")),
         Some("reserve") => return reserve_and_wait(Path::new(&argument(2, "")), number(1, "0")),
         _ => {}

@@ -240,6 +240,45 @@ impl fmt::Display for Exact {
     }
 }
 
+impl FromStr for Exact {
+    type Err = String;
+
+    /// As it is printed, and in no other way: the same amount has one text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not an exact amount");
+        let number = |part: &str| part.parse::<i128>().map_err(|_| wrong());
+        let Some((num, den)) = text.split_once('/') else { return number(text).map(|num| Self { num, den: 1 }) };
+        let read = Self { num: number(num)?, den: number(den)? };
+        if read.den > 1 && gcd(read.num, read.den) == 1 { Ok(read) } else { Err(wrong()) }
+    }
+}
+
+impl serde::Serialize for Exact {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Exact {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Exact;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an exact amount, `num` or `num/den`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Exact, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +328,14 @@ mod tests {
             prop_assert!(even <= up);
             let error = (i128::from(even.as_nano()) * i128::from(den) - i128::from(num)).abs() * 2;
             prop_assert!(error <= i128::from(den));
+        }
+
+        #[test]
+        fn exact_text_is_read_back(num in any::<i64>(), den in 1..1_000_000_i64) {
+            let exact = Exact::new(num.into(), den.into()).unwrap();
+            prop_assert_eq!(exact.to_string().parse::<Exact>(), Ok(exact));
+            let doubled = format!("{}/{}", i128::from(num) * 2, den * 2);
+            prop_assert!(doubled.parse::<Exact>().is_err());
         }
 
         #[test]

@@ -9,7 +9,7 @@ use super::scenario::{Scenario, WALLETS, call_of};
 use super::tariff::{Tariff, Tokens};
 use super::world::{Exchange, Seen, Violation, World};
 use crate::adapters::stores::memory::MemoryLedger;
-use crate::base::{Clock, Money};
+use crate::base::{Clock, Exact, Money};
 use crate::domain::catalog::Meter;
 use crate::domain::ledger::{AttemptOutcome, Ledger, OrderReceipt, OrderState, SettlePayload, UsageSource};
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ impl Audit<'_> {
         };
         self.evidence(call, settled, tokens, tariff, exchanges);
         // What nobody got is nobody's to pay; the settlement says so by a charge of nothing for a cost of something.
-        let undelivered = settled.charge_exact.as_deref() == Some("0");
+        let undelivered = settled.charge_exact.is_some_and(Exact::is_zero);
         if undelivered && self.seen.told.get(&call).is_some_and(|told| told.ended && told.charge.is_some_and(|charge| !charge.is_zero())) {
             self.violate("charge", format!("call {call}: the caller was told a charge for what counts as undelivered"));
         }

@@ -2,7 +2,9 @@
 //! Refuses to know: what a unit costs (price), and how a provider writes its counts (protocol).
 
 use crate::protocol::ReadUsage;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What is counted. Meters are a disjoint partition of a call's usage: no token is in two of them. The names in JSON are
 /// stored in journals and price sheets: they never change.
@@ -143,8 +145,25 @@ impl Serialize for Usage {
 
 impl<'de> Deserialize<'de> for Usage {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let counts = std::collections::BTreeMap::<Meter, u64>::deserialize(deserializer)?;
-        Ok(counts.into_iter().fold(Self::default(), |usage, (meter, count)| usage.with(meter, count)))
+        struct Counts;
+
+        impl<'de> Visitor<'de> for Counts {
+            type Value = Usage;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of meters to counts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut counts: A) -> Result<Usage, A::Error> {
+                let mut usage = Usage::default();
+                while let Some((meter, count)) = counts.next_entry()? {
+                    usage.set(meter, count);
+                }
+                Ok(usage)
+            }
+        }
+
+        deserializer.deserialize_map(Counts)
     }
 }
 

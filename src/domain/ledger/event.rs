@@ -3,11 +3,11 @@
 
 use super::chain::{Hash, sha256};
 use super::command::{Attempt, Loss};
-use super::order::{Counted, UsageSource};
+use super::order::{Counted, OrderState, UsageSource};
 use super::posting::Posting;
 use super::rated::RatedTerms;
 use super::terms::Outcome;
-use crate::base::{OpId, OrderId, Timestamp};
+use crate::base::{Exact, OpId, OrderId, Timestamp};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -104,6 +104,16 @@ impl EventKind {
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i64 == number)
     }
+
+    /// Leaves its order at an end.
+    pub const fn ends_order(self) -> bool {
+        matches!(self, Self::Finalize | Self::LateSettle | Self::Release | Self::Expire | Self::Recover | Self::Refund | Self::TrueUp)
+    }
+
+    /// Comes to an order that had an end before.
+    pub const fn follows_end(self) -> bool {
+        matches!(self, Self::LateSettle | Self::Refund | Self::TrueUp)
+    }
 }
 
 /// An entry of the journal. Append-only, gapless by `seq`.
@@ -122,6 +132,11 @@ pub struct Event {
 impl Event {
     const LEAF: u8 = 0x00;
     const VERSION: u8 = 1;
+
+    /// What the payload says. It is checked as text once, and not string by string.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_str(std::str::from_utf8(&self.payload).map_err(serde::de::Error::custom)?)
+    }
 
     /// SHA-256 over a canonical encoding: 0x00, version, then seq, kind, ts, order, op, postings (fixed width,
     /// big-endian) and the SHA-256 of the payload. The leading byte keeps leaves and inner nodes apart (RFC 6962).
@@ -151,21 +166,28 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountPayload<'a> {
     pub account: i64,
+    #[serde(borrow)]
     pub path: Cow<'a, str>,
 }
 
 /// Payload of a reserve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservePayload<'a> {
+    #[serde(borrow)]
     pub wallet: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    #[serde(borrow)]
     pub user_path: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
     pub operation: Cow<'a, str>,
+    #[serde(borrow)]
     pub model: Cow<'a, str>,
+    #[serde(borrow)]
     pub endpoint: Cow<'a, str>,
+    #[serde(borrow)]
     pub provider: Cow<'a, str>,
     pub hold_nano: i64,
     /// What the call might have cost at most, where less than that is held.
@@ -182,11 +204,26 @@ pub struct ReservePayload<'a> {
     pub epoch: i64,
 }
 
+impl ReservePayload<'_> {
+    pub fn into_owned(self) -> ReservePayload<'static> {
+        ReservePayload {
+            wallet: self.wallet.into_owned().into(),
+            user_path: self.user_path.into_owned().into(),
+            labels: self.labels.into_iter().map(|label| label.into_owned().into()).collect(),
+            operation: self.operation.into_owned().into(),
+            model: self.model.into_owned().into(),
+            endpoint: self.endpoint.into_owned().into(),
+            provider: self.provider.into_owned().into(),
+            ..self
+        }
+    }
+}
+
 /// Payload of a settlement: enough to compute every amount again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettlePayload {
-    /// The order's state afterwards, by name.
-    pub state: String,
+    /// The order's state afterwards.
+    pub state: OrderState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,9 +239,9 @@ pub struct SettlePayload {
     pub usage_source: UsageSource,
     /// Exact amounts in nano-units, `num` or `num/den`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost_exact: Option<String>,
+    pub cost_exact: Option<Exact>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub charge_exact: Option<String>,
+    pub charge_exact: Option<Exact>,
     /// What was charged after all limits; differs from the rounded exact charge only by what was absorbed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charge_nano: Option<i64>,

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 /// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced (-> Finalized)`.
 /// The transition and its postings are one transaction: that transition is the idempotency of settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum OrderState {
+    #[default]
     Reserved = 0,
     Finalized = 1,
     Released = 2,

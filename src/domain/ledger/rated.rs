@@ -37,7 +37,7 @@ pub struct RatedTerms {
     pub builder: Option<Ratio>,
     /// Nano-units, `num` or `num/den`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_cost_exact: Option<String>,
+    pub upstream_cost_exact: Option<Exact>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -66,7 +66,7 @@ impl Rated {
             markup,
             sell,
             builder: Some(self.builder).filter(|share| share.num > 0),
-            upstream_cost_exact: self.upstream.map(|exact| exact.to_string()),
+            upstream_cost_exact: self.upstream,
         }
     }
 }

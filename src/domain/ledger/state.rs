@@ -8,11 +8,12 @@ use super::event::{AccountPayload, Event, EventKind};
 use super::once::{Once, OnceRecord, SealedAnswer};
 use super::order::Order;
 use super::terms::{HoldPolicy, Terms};
-use crate::base::{Money, OpId, OrderId, Timestamp};
+use crate::base::{FastMap, Money, OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::risk::{Budget, Spender, Used};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Who pays first: the user (prepaid) or the platform (postpaid, up to a credit limit or without one).
@@ -124,19 +125,21 @@ pub struct State {
     pub last_ts: Timestamp,
     pub next_account: AccountId,
     pub next_wallet: i64,
-    pub wallets: HashMap<Arc<str>, Wallet>,
-    pub wallet_names: HashMap<i64, Arc<str>>,
-    pub accounts: HashMap<Box<str>, AccountId>,
-    pub balances: HashMap<AccountId, (Balance, u8)>,
-    pub orders: HashMap<OrderId, Order>,
-    pub ops: HashMap<OpId, OpRecord>,
-    pub prices: HashMap<[u8; 32], Arc<PinnedPrice>>,
+    pub wallets: FastMap<Arc<str>, Wallet>,
+    pub wallet_names: FastMap<i64, Arc<str>>,
+    pub accounts: FastMap<Box<str>, AccountId>,
+    pub balances: FastMap<AccountId, (Balance, u8)>,
+    pub orders: FastMap<OrderId, Order>,
+    pub ops: FastMap<OpId, OpRecord>,
+    pub prices: FastMap<[u8; 32], Arc<PinnedPrice>>,
     /// Marks of requests that were asked for, those whose time is over left out.
-    pub marks: HashMap<Hash, OnceRecord>,
+    pub marks: FastMap<Hash, OnceRecord>,
     /// All budgets.
     pub budgets: Vec<Budget>,
     /// Windows that were asked for; one that is absent has used nothing.
-    pub windows: HashMap<WindowId, Used>,
+    pub windows: FastMap<WindowId, Used>,
+    /// The path under which an account was last looked up: its memory is used again.
+    path: String,
 }
 
 impl State {
@@ -148,10 +151,12 @@ impl State {
     /// The account at `path`, opened now if need be. Opening is an event of its own, so call this before the event that
     /// uses the account is numbered.
     pub(super) fn account(&mut self, path: AccountPath<'_>, writes: &mut Writes) -> AccountId {
-        let text = path.to_string().into_boxed_str();
-        if let Some(id) = self.accounts.get(&text) {
+        self.path.clear();
+        let _ = write!(self.path, "{path}");
+        if let Some(id) = self.accounts.get(self.path.as_str()) {
             return *id;
         }
+        let text: Box<str> = self.path.as_str().into();
         let id = self.next_account;
         self.next_account += 1;
         self.accounts.insert(text.clone(), id);
@@ -281,7 +286,11 @@ pub struct BudgetAlert {
 
 impl Writes {
     /// Accounts whose balance changed, each once, sorted.
-    pub fn touched_accounts(&self) -> BTreeSet<AccountId> {
-        self.events.iter().flat_map(|event| &event.postings).flat_map(|posting| [posting.debit, posting.credit]).collect()
+    pub fn touched_accounts(&self) -> Vec<AccountId> {
+        let postings = self.events.iter().flat_map(|event| &event.postings);
+        let mut touched: Vec<AccountId> = postings.flat_map(|posting| [posting.debit, posting.credit]).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 }

@@ -23,7 +23,7 @@ impl Rows {
         Ok(OrderReceipt {
             order: order.clone(),
             wallet: wallet.map_or_else(|| "".into(), |wallet| Arc::clone(&wallet.name)),
-            reserve: owned(reserve),
+            reserve: reserve.into_owned(),
             settlement,
             dispatched: self.attempts.get(&order.id).cloned().unwrap_or_default(),
         })
@@ -138,18 +138,5 @@ impl Rows {
             verifier.order(order, now);
         }
         verifier.finish()
-    }
-}
-
-fn owned(read: crate::domain::ledger::ReservePayload<'_>) -> crate::domain::ledger::ReservePayload<'static> {
-    crate::domain::ledger::ReservePayload {
-        wallet: read.wallet.into_owned().into(),
-        user_path: read.user_path.into_owned().into(),
-        labels: read.labels.into_iter().map(|label| label.into_owned().into()).collect(),
-        operation: read.operation.into_owned().into(),
-        model: read.model.into_owned().into(),
-        endpoint: read.endpoint.into_owned().into(),
-        provider: read.provider.into_owned().into(),
-        ..read
     }
 }

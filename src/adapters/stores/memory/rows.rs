@@ -1,7 +1,7 @@
 //! Owns: what survives the process: the rows as they were committed, and the state that a new process makes of them.
 //! Refuses to know: queues, answers, who reads (reads).
 
-use crate::base::{OpId, OrderId, Timestamp};
+use crate::base::{FastMap, OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
     Account, AccountId, Attempt, Balance, Block, Event, Hash, Once, OnceRecord, OpRecord, Order, State, Wallet, WindowId, Writes,
@@ -32,7 +32,7 @@ pub(super) struct Rows {
     pub(super) attempts: HashMap<OrderId, Vec<Attempt>>,
     pub(super) ops: HashMap<OpId, OpRecord>,
     pub(super) prices: Vec<Arc<PinnedPrice>>,
-    pub(super) windows: HashMap<WindowId, Used>,
+    pub(super) windows: FastMap<WindowId, Used>,
     /// Marks of requests: what was asked, the order, until when, the answer.
     pub(super) marks: HashMap<Hash, (Once, OrderId, Option<Vec<u8>>)>,
 }

@@ -33,7 +33,7 @@ struct Ended {
     #[serde(default)]
     usage: BTreeMap<String, u64>,
     price: Option<String>,
-    cost_exact: Option<String>,
+    cost_exact: Option<Exact>,
     #[serde(default)]
     losses: Vec<Loss>,
     #[serde(default)]
@@ -87,7 +87,7 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>) -> rusqlite::Result<()>
         let cost = i128::from(cost.unwrap_or(0));
         row.orders += 1;
         row.cost_nano += cost;
-        row.cost_exact = row.cost_exact.zip(exact(ended.cost_exact.as_deref())).and_then(|(sum, part)| sum.checked_add(part));
+        row.cost_exact = row.cost_exact.and_then(|sum| sum.checked_add(ended.cost_exact.unwrap_or(Exact::ZERO)));
         row.undelivered_nano += i128::from(undelivered);
         if state == OrderState::Provisional as i64 {
             row.provisional += 1;
@@ -128,13 +128,6 @@ fn is_at(provider: &str, endpoint: &str) -> bool {
 /// An endpoint is `provider/model`.
 fn model<'a>(provider: &str, endpoint: &'a str) -> &'a str {
     endpoint.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(endpoint)
-}
-
-/// Nano-units as the ledger writes them, `num` or `num/den`; an order without a cost adds nothing.
-fn exact(text: Option<&str>) -> Option<Exact> {
-    let Some(text) = text else { return Some(Exact::ZERO) };
-    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
-    Exact::new(num.parse().ok()?, den.parse().ok()?)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(order: &Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -2,10 +2,11 @@
 //! reset; then the stored rows, each compared at the very moment up to which the journal has been read.
 //! Refuses to know: what must agree (the verifier), what follows from a finding.
 
+use super::aside::{Shown, aside};
 use super::connection::{Database, from_sqlite};
 use super::{anchors, rows};
 use crate::base::{OrderId, Result, Timestamp};
-use crate::domain::ledger::{Account, AccountId, AnchorEvidence, Balance, Check, Finding, Remedy, Report, Subject, Verifier};
+use crate::domain::ledger::{Account, AccountId, AnchorEvidence, Balance, Block, Check, Finding, Remedy, Report, Subject, Verifier};
 use crate::domain::risk::Budget;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::{HashMap, HashSet};
@@ -21,16 +22,16 @@ const LAST: i64 = i64::MAX / 16 - 1;
 pub struct Inspector {
     connection: Connection,
     verifier: Verifier,
+    at: Position,
     /// How far the patrol has come.
     next_account: usize,
     next_wallet: usize,
-    /// The largest wallet number whose name is known.
-    named: i64,
 }
 
 impl Inspector {
     pub fn new(database: &Database) -> Result<Self> {
-        Ok(Self { connection: database.connect()?, verifier: Verifier::new(), next_account: 0, next_wallet: 0, named: 0 })
+        let connection = database.connect()?;
+        Ok(Self { connection, verifier: Verifier::new(), at: Position::default(), next_account: 0, next_wallet: 0 })
     }
 
     /// Has it read the ledger before?
@@ -45,17 +46,17 @@ impl Inspector {
     /// The write lock, and the verifier fed up to that very moment.
     pub(super) fn locked(&mut self) -> rusqlite::Result<(Transaction<'_>, &Verifier)> {
         let c = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
+        aside(&mut self.verifier, |shown| self.at.read(&c, shown, LAST))?;
         Ok((c, &self.verifier))
     }
 
-    /// One run: everything (with what is known of anchors outside), or what is new. `None` if it was told to stop on the way, which it asks `stopped` after every slice.
-    /// A row that cannot be read is a finding like any other.
+    /// One run: everything (with what is known of anchors outside), or what is new. `None` if it was told to stop on the way, which it
+    /// asks `stopped` after every slice. A row that cannot be read is a finding like any other.
     pub fn run(&mut self, whole: Option<&AnchorEvidence>, now: Timestamp, stopped: &dyn Fn() -> bool) -> Result<Option<Report>> {
         let outcome = if let Some(evidence) = whole { self.full(evidence, now, stopped) } else { self.new_entries(now, stopped) };
         outcome.or_else(|error| {
             // Half of a slice may have been fed.
-            self.verifier = Verifier::new();
+            self.restart();
             match error {
                 rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::InvalidColumnType(..)
@@ -70,31 +71,34 @@ impl Inspector {
         })
     }
 
+    fn restart(&mut self) {
+        (self.verifier, self.at) = (Verifier::new(), Position::default());
+    }
+
     /// The journal from the first entry, every stored row.
     fn full(&mut self, evidence: &AnchorEvidence, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
-        (self.verifier, self.named) = (Verifier::new(), 0);
+        self.restart();
         self.verifier.anchors(&anchors::all(&self.connection)?, evidence);
-        while self.slice(now)? {
-            if stopped() {
-                return Ok(None);
-            }
+        if !self.slices(now, stopped)? {
+            return Ok(None);
         }
         let c = self.connection.transaction()?;
-        catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
-        show_all(&c, &mut self.verifier, now)?;
+        aside(&mut self.verifier, |shown| {
+            self.at.read(&c, shown, LAST)?;
+            show_accounts(&c, shown)
+        })?;
+        show_rest(&c, &mut self.verifier, now)?;
         Ok(Some(self.verifier.take_report(now)))
     }
 
     /// What is new since the last run, the rows that it has touched, and some of the others in turn.
     fn new_entries(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<Option<Report>> {
-        while self.slice(now)? {
-            if stopped() {
-                return Ok(None);
-            }
+        if !self.slices(now, stopped)? {
+            return Ok(None);
         }
         let (mut accounts, mut wallets) = self.patrol();
         let c = self.connection.transaction()?;
-        catch_up(&c, &mut self.verifier, &mut self.named, LAST)?;
+        aside(&mut self.verifier, |shown| self.at.read(&c, shown, LAST))?;
         self.verifier.sealed();
         let touched = self.verifier.take_touched();
         wallets.extend(touched.wallets);
@@ -134,87 +138,124 @@ impl Inspector {
         (accounts[a].iter().copied().collect(), names[w].iter().cloned().collect())
     }
 
-    /// Reads one slice; false once the end is near. Orders that have ended and agree already are let go.
-    fn slice(&mut self, now: Timestamp) -> rusqlite::Result<bool> {
-        let c = self.connection.transaction()?;
-        let from = self.verifier.last_seq();
-        let last: i64 = c.query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))?;
-        if last - from < SLICE {
-            return Ok(false);
-        }
-        catch_up(&c, &mut self.verifier, &mut self.named, from + SLICE)?;
-        let ended = self.verifier.take_ended();
-        for id in ended {
-            if let Some(order) = rows::order_by_id(&c, id)? {
-                self.verifier.settle(&order, now);
+    /// Reads slice after slice until the end is near; false if it was told to stop. Orders that have ended and agree already are let go.
+    fn slices(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<bool> {
+        let Self { connection, verifier, at, .. } = self;
+        aside(verifier, |shown| {
+            loop {
+                let c = connection.transaction()?;
+                let from = at.seq;
+                let last: i64 = c.query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))?;
+                if last - from < SLICE {
+                    return Ok(true);
+                }
+                let ended = at.read(&c, shown, from + SLICE)?;
+                rows::each_order(&c, &ended, |order| shown.ended(order, now))?;
+                if stopped() {
+                    return Ok(false);
+                }
+                // A journal that does not go on where it should must not be read again and again.
+                if at.seq == from {
+                    return Ok(true);
+                }
             }
-        }
-        // A journal that does not go on where it should must not be read again and again.
-        Ok(self.verifier.last_seq() > from)
+        })
     }
 }
 
-/// Feeds prices, entries and blocks up to `last`, as of this transaction.
-fn catch_up(c: &Transaction<'_>, verifier: &mut Verifier, named: &mut i64, last: i64) -> rusqlite::Result<()> {
-    feed_prices(c, verifier)?;
-    let mut names = c.prepare_cached("SELECT id, name FROM wallets WHERE id > ?1 ORDER BY id")?;
-    let mut names = names.query([*named])?;
-    while let Some(row) = names.next()? {
-        *named = row.get(0)?;
-        verifier.name_wallet(*named, row.get_ref(1)?.as_str()?);
-    }
-    let from = verifier.last_seq();
-    let mut lines = c.prepare_cached("SELECT id, debit, credit, amount, code FROM postings WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
-    let last_line = if last == LAST { i64::MAX } else { last * 16 + 15 };
-    let first_line = if from == 0 { i64::MIN } else { (from + 1) * 16 };
-    let mut lines = lines.query_map([first_line, last_line], rows::posting)?.peekable();
-    let mut blocks = c.prepare_cached("SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks WHERE n > ?1 ORDER BY n")?;
-    let mut blocks = blocks.query_map([verifier.head()], rows::block)?.peekable();
-    let sql = format!("SELECT {} FROM journal WHERE seq > ?1 AND seq <= ?2 ORDER BY seq", rows::EVENT_COLUMNS);
-    let mut journal = c.prepare_cached(&sql)?;
-    let mut journal = journal.query([from, last])?;
-    while let Some(row) = journal.next()? {
-        let (mut event, stored_leaf) = rows::event(row)?;
-        while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(seq, _)| *seq <= event.seq)) {
-            let (seq, posting) = line?;
-            if seq == event.seq {
-                event.postings.push(posting);
-            } else {
-                verifier.orphan(seq);
-            }
-        }
-        if let Some(id) = verifier.needs(&event)
-            && let Some(order) = rows::order_by_id(c, id)?
-        {
-            verifier.revive(&order, event.kind);
-        }
-        verifier.event(&event, event.leaf(), &stored_leaf);
-        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= event.seq)) {
-            verifier.block(&block?);
-        }
-    }
-    for line in lines {
-        verifier.orphan(line?.0);
-    }
-    if last == LAST {
-        for block in blocks {
-            verifier.block(&block?);
-        }
-    }
-    Ok(())
+/// How far the file has been read.
+#[derive(Default)]
+struct Position {
+    seq: i64,
+    block: i64,
+    sheets: i64,
+    wallet: i64,
 }
 
-fn feed_prices(c: &Connection, verifier: &mut Verifier) -> rusqlite::Result<()> {
-    let count: i64 = c.prepare_cached("SELECT count(*) FROM price_sheets")?.query_row([], |row| row.get(0))?;
-    if usize::try_from(count) == Ok(verifier.prices()) {
-        return Ok(());
+impl Position {
+    /// Shows prices, entries and blocks up to `last`, as of this transaction. The orders that have ended in it.
+    fn read(&mut self, c: &Transaction<'_>, shown: &mut Shown, last: i64) -> rusqlite::Result<Vec<OrderId>> {
+        self.prices(c, shown)?;
+        self.names(c, shown)?;
+        let mut ended = Vec::new();
+        let mut lines = c.prepare_cached("SELECT id, debit, credit, amount, code FROM postings WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+        let last_line = if last == LAST { i64::MAX } else { last * 16 + 15 };
+        let first_line = if self.seq == 0 { i64::MIN } else { (self.seq + 1) * 16 };
+        let mut lines = lines.query_map([first_line, last_line], rows::posting)?.peekable();
+        let mut blocks = c.prepare_cached("SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks WHERE n > ?1 ORDER BY n")?;
+        let mut blocks = blocks.query_map([self.block], rows::block)?.peekable();
+        let sql = format!("SELECT {} FROM journal WHERE seq > ?1 AND seq <= ?2 ORDER BY seq", rows::EVENT_COLUMNS);
+        let mut journal = c.prepare_cached(&sql)?;
+        let mut journal = journal.query([self.seq, last])?;
+        while let Some(row) = journal.next()? {
+            let (mut event, stored_leaf) = rows::event(row)?;
+            let seq = event.seq;
+            while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(of, _)| *of <= seq)) {
+                let (of, posting) = line?;
+                if of == seq {
+                    event.postings.push(posting);
+                } else {
+                    shown.show(move |verifier| verifier.orphan(of));
+                }
+            }
+            if let Some(id) = event.order {
+                let kind = event.kind;
+                if kind.follows_end()
+                    && let Some(order) = rows::order_by_id(c, id)?
+                {
+                    shown.show(move |verifier| verifier.revive(&order, kind));
+                }
+                ended.extend(Some(id).filter(|_| kind.ends_order()));
+            }
+            shown.entry(event, stored_leaf);
+            self.seq = seq;
+            while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= seq)) {
+                self.block(block?, shown);
+            }
+        }
+        for line in lines {
+            let (seq, _) = line?;
+            shown.show(move |verifier| verifier.orphan(seq));
+        }
+        if last == LAST {
+            for block in blocks {
+                self.block(block?, shown);
+            }
+        }
+        Ok(ended)
     }
-    let mut prices = c.prepare_cached("SELECT hash, sheet FROM price_sheets")?;
-    let mut prices = prices.query([])?;
-    while let Some(row) = prices.next()? {
-        verifier.price(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_str()?);
+
+    fn block(&mut self, block: Block, shown: &mut Shown) {
+        self.block = block.n;
+        shown.show(move |verifier| verifier.block(&block));
     }
-    Ok(())
+
+    fn prices(&mut self, c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
+        let count: i64 = c.prepare_cached("SELECT count(*) FROM price_sheets")?.query_row([], |row| row.get(0))?;
+        if count == self.sheets {
+            return Ok(());
+        }
+        self.sheets = count;
+        let mut prices = c.prepare_cached("SELECT hash, sheet FROM price_sheets")?;
+        let mut prices = prices.query([])?;
+        while let Some(row) = prices.next()? {
+            let (hash, sheet): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
+            shown.show(move |verifier| verifier.price(&hash, &sheet));
+        }
+        Ok(())
+    }
+
+    /// The names of wallets, which orders know by number.
+    fn names(&mut self, c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
+        let mut names = c.prepare_cached("SELECT id, name FROM wallets WHERE id > ?1 ORDER BY id")?;
+        let mut names = names.query([self.wallet])?;
+        while let Some(row) = names.next()? {
+            let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            self.wallet = id;
+            shown.show(move |verifier| verifier.name_wallet(id, &name));
+        }
+        Ok(())
+    }
 }
 
 fn budgets(c: &Connection) -> rusqlite::Result<HashMap<i64, Budget>> {
@@ -259,21 +300,28 @@ fn show_grants(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusql
     Ok(())
 }
 
-fn show_all(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite::Result<()> {
-    verifier.sealed();
-    verifier.anchored();
-    verifier.take_touched();
+/// Every stored wallet and account.
+fn show_accounts(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
     let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
     let mut wallets = wallets.query([])?;
     while let Some(row) = wallets.next()? {
-        verifier.wallet(&rows::with_grants(c, rows::wallet(row)?)?);
+        let wallet = rows::with_grants(c, rows::wallet(row)?)?;
+        shown.show(move |verifier| verifier.wallet(&wallet));
     }
     let mut accounts = c.prepare(ACCOUNTS)?;
     let mut accounts = accounts.query([])?;
     while let Some(row) = accounts.next()? {
         let (account, balance) = account_row(row)?;
-        verifier.account(&account, balance);
+        shown.show(move |verifier| verifier.account(&account, balance));
     }
+    Ok(())
+}
+
+/// Every other stored row, once the whole journal is told.
+fn show_rest(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite::Result<()> {
+    verifier.sealed();
+    verifier.anchored();
+    verifier.take_touched();
     show_waiting(c, verifier, now)?;
     show_strangers(c, verifier, now)?;
     let budgets = budgets(c)?;

@@ -1,18 +1,16 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
-use super::anchors;
-use super::aside::{Shown, verify_aside};
-use super::connection::{Database, from_sqlite};
+use super::connection::Database;
 use super::export;
+use super::inspect::Inspector;
 use super::node::{Node, dead_epochs};
 use super::writer::{Queue, Writer};
 use super::{once, reader, receipts, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
-    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, Ticket, Wallet, WalletKind, WalletSummary,
+    AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash, Journal,
+    Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, Ticket, Wallet, WalletKind, WalletSummary,
 };
-use crate::domain::risk::Used;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -64,8 +62,8 @@ impl SqliteLedger {
 
     /// `verify`, with what is known of anchors outside the database.
     pub fn verify_with(&self, evidence: &AnchorEvidence) -> Result<Report> {
-        let mut connection = self.database.connect()?;
-        verify_aside(|shown| show(&mut connection, evidence, shown).map_err(|error| from_sqlite(&error)))
+        let report = Inspector::new(&self.database)?.run(Some(evidence), Clock::system().now(), &|| false)?;
+        report.ok_or_else(|| Error::new(ErrorKind::Internal, "the verification stopped on the way"))
     }
 
     /// Shows `sink` the ledger as of one moment, row by row. Writers go on meanwhile.
@@ -243,90 +241,4 @@ fn postings(c: &Connection, first_seq: i64, last_seq: i64) -> rusqlite::Result<V
     c.prepare_cached("SELECT id, debit, credit, amount, code FROM postings WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?
         .query_map([first_seq * 16, last_seq * 16 + 15], rows::posting)?
         .collect()
-}
-
-/// Shows the verifier everything, inside one read transaction so that all of it is of one moment.
-fn show(connection: &mut Connection, evidence: &AnchorEvidence, shown: &mut Shown) -> rusqlite::Result<()> {
-    let c = connection.transaction()?;
-    let (stored, evidence) = (anchors::all(&c)?, evidence.clone());
-    shown.show(move |verifier| verifier.anchors(&stored, &evidence));
-    let mut prices = c.prepare("SELECT hash, sheet FROM price_sheets")?;
-    let mut rows_ = prices.query([])?;
-    while let Some(row) = rows_.next()? {
-        let (hash, sheet): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
-        shown.show(move |verifier| verifier.price(&hash, &sheet));
-    }
-    let mut lines = c.prepare("SELECT id, debit, credit, amount, code FROM postings ORDER BY id")?;
-    let mut lines = lines.query_map([], rows::posting)?.peekable();
-    let mut blocks = c.prepare("SELECT n, first_seq, last_seq, prev, root, hash, ts FROM blocks ORDER BY n")?;
-    let mut blocks = blocks.query_map([], rows::block)?.peekable();
-    let mut journal = c.prepare(&format!("SELECT {} FROM journal ORDER BY seq", rows::EVENT_COLUMNS))?;
-    let mut journal = journal.query([])?;
-    while let Some(row) = journal.next()? {
-        let (mut event, leaf) = rows::event(row)?;
-        while let Some(line) = lines.next_if(|line| line.as_ref().map_or(true, |(seq, _)| *seq <= event.seq)) {
-            let (seq, posting) = line?;
-            if seq == event.seq {
-                event.postings.push(posting);
-            } else {
-                shown.show(move |verifier| verifier.orphan(seq));
-            }
-        }
-        let seq = event.seq;
-        shown.entry(event, leaf);
-        while let Some(block) = blocks.next_if(|block| block.as_ref().map_or(true, |block| block.last_seq <= seq)) {
-            let block = block?;
-            shown.show(move |verifier| verifier.block(&block));
-        }
-    }
-    for line in lines {
-        let (seq, _) = line?;
-        shown.show(move |verifier| verifier.orphan(seq));
-    }
-    for block in blocks {
-        let block = block?;
-        shown.show(move |verifier| verifier.block(&block));
-    }
-    show_projections(&c, shown)
-}
-
-/// What follows from the journal: wallets, accounts, orders, budget windows.
-fn show_projections(c: &Connection, shown: &mut Shown) -> rusqlite::Result<()> {
-    let now = Clock::system().now();
-    let mut wallets = c.prepare(&format!("SELECT {} FROM wallets", rows::WALLET_COLUMNS))?;
-    let mut wallets = wallets.query([])?;
-    while let Some(row) = wallets.next()? {
-        let wallet = rows::with_grants(c, rows::wallet(row)?)?;
-        shown.show(move |verifier| {
-            verifier.wallet(&wallet);
-            verifier.grants(&wallet, now);
-        });
-    }
-    let mut accounts = c.prepare(
-        "SELECT a.id, a.path, a.class, a.guard, b.debits, b.credits FROM accounts a LEFT JOIN balances b ON b.account_id = a.id",
-    )?;
-    let mut accounts = accounts.query([])?;
-    while let Some(row) = accounts.next()? {
-        let account = Account { id: row.get(0)?, path: row.get::<_, String>(1)?.into(), class: row.get(2)?, guard: row.get(3)? };
-        let (debits, credits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-        let balance = debits.zip(credits).map(|(debits, credits)| Balance { debits, credits });
-        shown.show(move |verifier| verifier.account(&account, balance));
-    }
-    let mut orders = c.prepare(&format!("SELECT {} FROM orders", rows::ORDER_COLUMNS))?;
-    let mut orders = orders.query([])?;
-    while let Some(row) = orders.next()? {
-        let order = rows::order(row)?;
-        shown.show(move |verifier| verifier.order(&order, now));
-    }
-    let mut windows = c.prepare(
-        "SELECT b.id, b.name, b.key_id, b.user_path, b.wallet, b.model, b.label, b.period, b.unit, b.cap, b.hard_status, b.alert_percent, \
-         w.start, w.held, w.spent, w.alerted FROM budget_windows w JOIN budgets b ON b.id = w.budget_id WHERE b.removed_at IS NULL",
-    )?;
-    let mut windows = windows.query([])?;
-    while let Some(row) = windows.next()? {
-        let (budget, start) = (rows::budget(row)?, row.get(12)?);
-        let used = Used { held: row.get(13)?, spent: row.get(14)?, alerted: row.get(15)? };
-        shown.show(move |verifier| verifier.window(&budget, start, used));
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::rows;
 use crate::base::OrderId;
-use crate::domain::ledger::{OrderReceipt, Spend, SpendQuery};
+use crate::domain::ledger::{OrderReceipt, ReservePayload, Spend, SpendQuery};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::collections::BTreeMap;
@@ -22,13 +22,13 @@ fn receipt(row: &Row<'_>) -> rusqlite::Result<OrderReceipt> {
     Ok(OrderReceipt {
         order,
         wallet: row.get::<_, Option<String>>(24)?.unwrap_or_default().into(),
-        reserve: parse(25, &reserve)?,
+        reserve: parse::<ReservePayload<'_>>(25, &reserve)?.into_owned(),
         settlement: settlement.map(|payload| parse(26, &payload)).transpose()?,
         dispatched: noted.map(|text| parse(27, text.as_bytes())).transpose()?.unwrap_or_default(),
     })
 }
 
-fn parse<T: serde::de::DeserializeOwned>(column: usize, json: &[u8]) -> rusqlite::Result<T> {
+fn parse<'a, T: serde::Deserialize<'a>>(column: usize, json: &'a [u8]) -> rusqlite::Result<T> {
     serde_json::from_slice(json).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, error.into()))
 }
 

@@ -381,6 +381,17 @@ pub(super) fn order_by_id(c: &Connection, id: OrderId) -> rusqlite::Result<Optio
     c.prepare_cached(&format!("SELECT {ORDER_COLUMNS} FROM orders WHERE id = ?1"))?.query_row([id.0], order).optional()
 }
 
+/// Those of the orders that are stored.
+pub(super) fn each_order(c: &Connection, ids: &[OrderId], mut each: impl FnMut(Order)) -> rusqlite::Result<()> {
+    let mut statement = c.prepare_cached(&format!("SELECT {ORDER_COLUMNS} FROM orders WHERE id = ?1"))?;
+    for id in ids {
+        if let Some(order) = statement.query_row([id.0], order).optional()? {
+            each(order);
+        }
+    }
+    Ok(())
+}
+
 /// Debits, credits and guard of an account.
 pub(super) fn balance(c: &Connection, account: AccountId) -> rusqlite::Result<Option<(i64, i64, u8)>> {
     c.prepare_cached("SELECT debits, credits, guard FROM balances WHERE account_id = ?1")?

@@ -220,15 +220,15 @@ impl Desk<'_> {
 fn payload(operation: &Operation, true_up: &TrueUp, order: &Order) -> SettlePayload {
     let nano = |money: Option<Money>| money.map(Money::as_nano);
     SettlePayload {
-        state: order.state.name().to_owned(),
+        state: order.state,
         endpoint: true_up.endpoint.clone(),
         provider: Some(Arc::clone(&true_up.provider)),
         price: true_up.rated.as_ref().map(|rated| hex(&rated.price.hash)),
         rated: true_up.rated.as_ref().map(Rated::terms),
         usage: true_up.usage,
         usage_source: true_up.usage_source,
-        cost_exact: Some(true_up.amounts.cost_exact.to_string()),
-        charge_exact: Some(true_up.amounts.charge_exact.to_string()),
+        cost_exact: Some(true_up.amounts.cost_exact),
+        charge_exact: Some(true_up.amounts.charge_exact),
         charge_nano: nano(order.charge),
         pass_through_nano: nano(order.pass_through),
         cost_nano: nano(order.cost),

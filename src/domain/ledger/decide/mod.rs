@@ -52,7 +52,8 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// The next event, not yet applied. Accounts it uses must have been opened before: opening is an event too.
     fn event(&self, kind: EventKind, payload: &impl Serialize, postings: Vec<Posting>) -> Event {
-        let payload = serde_json::to_vec(payload).unwrap_or_default();
+        let mut json = Vec::with_capacity(1024);
+        let payload = serde_json::to_writer(&mut json, payload).map(|()| json).unwrap_or_default();
         Event { seq: self.state.last_seq + 1, kind, order: None, op: None, ts: self.now, payload, postings }
     }
 

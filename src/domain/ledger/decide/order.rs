@@ -407,15 +407,15 @@ fn next_state(before: OrderState, settle: &Settle) -> OrderState {
 fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder: Option<&(Arc<str>, Money)>) -> SettlePayload {
     let amounts = settle.amounts;
     SettlePayload {
-        state: next.name().to_owned(),
+        state: next,
         endpoint: settle.endpoint.clone(),
         provider: settle.provider.clone(),
         price: settle.rated.as_ref().map(|rated| hex(&rated.price.hash)),
         rated: settle.rated.as_ref().map(Rated::terms),
         usage: settle.usage,
         usage_source: settle.usage_source,
-        cost_exact: amounts.map(|amounts| amounts.cost_exact.to_string()),
-        charge_exact: amounts.map(|amounts| amounts.charge_exact.to_string()),
+        cost_exact: amounts.map(|amounts| amounts.cost_exact),
+        charge_exact: amounts.map(|amounts| amounts.charge_exact),
         charge_nano: amounts.map(|_| charged.charge_nano),
         pass_through_nano: amounts.map(|_| charged.pass_nano),
         cost_nano: amounts.map(|amounts| amounts.cost.as_nano()),
@@ -433,5 +433,5 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
 }
 
 fn without_usage(state: OrderState, finish: &str) -> SettlePayload {
-    SettlePayload { state: state.name().to_owned(), finish: finish.to_owned(), ..SettlePayload::default() }
+    SettlePayload { state, finish: finish.to_owned(), ..SettlePayload::default() }
 }

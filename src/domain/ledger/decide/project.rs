@@ -29,7 +29,7 @@ fn reserved(event: &Event, wallet: &Wallet) -> Option<Order> {
     if event.kind != EventKind::Reserve {
         return None;
     }
-    let reserve: ReservePayload<'_> = serde_json::from_slice(&event.payload).ok()?;
+    let reserve: ReservePayload<'_> = event.read().ok()?;
     let funding = Funding { hold: Money::nano(reserve.hold_nano), parts: held(event, wallet) };
     let (hold_source, parts) = funding.source(wallet);
     Some(Order {
@@ -64,13 +64,13 @@ fn apply(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
         EventKind::Extend => extend(order, event, wallet),
         EventKind::Finalize | EventKind::LateSettle | EventKind::Release => settle(order, event, wallet),
         EventKind::Expire | EventKind::Recover => {
-            let settled: SettlePayload = serde_json::from_slice(&event.payload).ok()?;
-            order.state = state(&settled)?;
+            let settled: SettlePayload = event.read().ok()?;
+            order.state = settled.state;
             (order.final_seq, order.finished_at) = (Some(event.seq), Some(event.ts));
             Some(())
         }
         EventKind::Refund => {
-            let refund: Operated<Refund> = serde_json::from_slice(&event.payload).ok()?;
+            let refund: Operated<Refund> = event.read().ok()?;
             let amount_nano = refund.action.amount_nano;
             order.refunded = order.refunded.checked_add(Money::nano(amount_nano))?;
             take_back(&mut order.parts, amount_nano);
@@ -96,12 +96,8 @@ fn apply(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
     }
 }
 
-fn state(settled: &SettlePayload) -> Option<OrderState> {
-    OrderState::ALL.into_iter().find(|state| state.name() == settled.state)
-}
-
 fn extend(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
-    let extended: ExtendPayload = serde_json::from_slice(&event.payload).ok()?;
+    let extended: ExtendPayload = event.read().ok()?;
     let mut parts = parts_of(order, wallet);
     for part in held(event, wallet) {
         match parts.iter_mut().find(|known| known.0 == part.0) {
@@ -145,7 +141,7 @@ fn take_amounts(order: &mut Order, settled: &SettlePayload) {
 }
 
 fn settle(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
-    let settled: SettlePayload = serde_json::from_slice(&event.payload).ok()?;
+    let settled: SettlePayload = event.read().ok()?;
     let late = event.kind == EventKind::LateSettle;
     let hold_nano = if late { 0 } else { order.hold.as_nano() };
     let mut spent = if late { Vec::new() } else { parts_of(order, wallet) };
@@ -156,14 +152,14 @@ fn settle(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
     if order.hold_source == HoldSource::Parts {
         order.parts = spent;
     }
-    order.state = state(&settled)?;
+    order.state = settled.state;
     take_amounts(order, &settled);
     (order.final_seq, order.finished_at) = (Some(event.seq), Some(event.ts));
     Some(())
 }
 
 fn true_up(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
-    let settled: SettlePayload = serde_json::from_slice(&event.payload).ok()?;
+    let settled: SettlePayload = event.read().ok()?;
     let before = order.charge.map_or(0, Money::as_nano);
     if order.state == OrderState::Unpriced {
         let beyond = beyond(event, wallet);
@@ -174,7 +170,7 @@ fn true_up(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
     } else {
         take_back(&mut order.parts, (before - settled.charge_nano.unwrap_or(0)).max(0));
     }
-    order.state = state(&settled)?;
+    order.state = settled.state;
     take_amounts(order, &settled);
     order.final_seq = Some(event.seq);
     Some(())

@@ -2,12 +2,12 @@
 //! Refuses to know: whether the books are whole (the rest of the proof).
 
 use super::{Check, Finding, Subject, Verifier};
-use crate::base::{Exact, Money, OrderId, Rounding, Timestamp};
+use crate::base::{Exact, FastMap, Money, OrderId, Rounding, Timestamp};
 use crate::domain::catalog::Usage;
 use crate::domain::ledger::command::AttemptOutcome;
 use crate::domain::ledger::event::{Event, EventKind, SettlePayload};
 use crate::domain::ledger::order::{OrderState, UsageSource};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Estimates are looked at among so many last settlements, once there are enough of them.
@@ -25,17 +25,11 @@ pub(super) struct Conduct {
     /// Of the last settlements that used something: was it an estimate?
     recent: VecDeque<bool>,
     /// Orders settled on an estimate, and when.
-    provisional: HashMap<OrderId, i64>,
+    provisional: FastMap<OrderId, i64>,
     /// Orders served without a price, and where.
-    unpriced: HashMap<OrderId, Arc<str>>,
+    unpriced: FastMap<OrderId, Arc<str>>,
     /// Sold below cost, by endpoint: orders, and how much is missing.
     below_cost: BTreeMap<Arc<str>, (i64, i64)>,
-}
-
-fn exact(text: Option<&String>) -> Option<Exact> {
-    let text = text?;
-    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
-    Exact::new(num.parse().ok()?, den.parse().ok()?)
 }
 
 /// What an exact charge may be rounded to at most: something is never charged as nothing.
@@ -60,11 +54,11 @@ impl Verifier {
         }
         conduct.provisional.remove(&id);
         conduct.unpriced.remove(&id);
-        if settled.state == OrderState::Provisional.name() {
+        if settled.state == OrderState::Provisional {
             conduct.provisional.insert(id, event.ts.0);
         }
         let endpoint = settled.endpoint.clone().or_else(|| settled.provider.clone()).unwrap_or_default();
-        if settled.state == OrderState::Unpriced.name() {
+        if settled.state == OrderState::Unpriced {
             conduct.unpriced.insert(id, Arc::clone(&endpoint));
         }
         if let (Some(charge), Some(cost)) = (settled.charge_nano, settled.cost_nano)
@@ -84,14 +78,14 @@ impl Verifier {
     }
 
     fn rounding(&mut self, id: OrderId, settled: &SettlePayload) {
-        let cost = exact(settled.cost_exact.as_ref()).and_then(|cost| cost.round(Rounding::HalfEven)).map(Money::as_nano);
+        let cost = settled.cost_exact.and_then(|cost| cost.round(Rounding::HalfEven)).map(Money::as_nano);
         if let (Some(want), Some(got)) = (cost, settled.cost_nano)
             && want != got
         {
             let detail = format!("order {id}: its exact cost rounds to {want} nano and {got} nano are booked");
             self.report.add(Finding::new(Check::R09, Subject::Order(id), detail).off(want, got));
         }
-        let charge = exact(settled.charge_exact.as_ref()).and_then(most).map(Money::as_nano);
+        let charge = settled.charge_exact.and_then(most).map(Money::as_nano);
         let asked = settled.charge_nano.map(|charge| charge.saturating_add(settled.absorbed_nano));
         if let (Some(most), Some(asked)) = (charge, asked)
             && asked > most

@@ -23,10 +23,9 @@ use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
 use super::event::{AccountPayload, Event, EventKind, SettlePayload};
 use super::rated::RatedTerms;
 use super::state::WindowId;
-use crate::base::{OrderId, Timestamp};
+use crate::base::{FastMap, FastSet, OrderId, Timestamp};
 use crate::domain::catalog::PriceSheet;
 use conduct::Conduct;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use told::{ToldAccount, ToldWallet};
 
@@ -34,20 +33,20 @@ use told::{ToldAccount, ToldWallet};
 /// its stored row has been seen to agree at its end.
 pub struct Verifier {
     report: Report,
-    accounts: HashMap<AccountId, ToldAccount>,
+    accounts: FastMap<AccountId, ToldAccount>,
     /// In the order in which they were opened.
     opened: Vec<AccountId>,
-    wallets: HashMap<Arc<str>, ToldWallet>,
+    wallets: FastMap<Arc<str>, ToldWallet>,
     names: Vec<Arc<str>>,
     /// Orders whose stored row has not been seen to agree at their end.
-    orders: HashMap<OrderId, Told>,
+    orders: FastMap<OrderId, Told>,
     /// What each order has been refunded: a later refund finds its order already let go.
-    refunded: HashMap<OrderId, i64>,
+    refunded: FastMap<OrderId, i64>,
     /// What orders hold and have spent in each window: money held, money spent, orders held, orders spent.
-    windows: HashMap<WindowId, [i64; 4]>,
+    windows: FastMap<WindowId, [i64; 4]>,
     /// Stored wallets, by the number that orders refer to.
-    wallet_names: HashMap<i64, Arc<str>>,
-    prices: HashMap<String, PriceSheet>,
+    wallet_names: FastMap<i64, Arc<str>>,
+    prices: FastMap<String, PriceSheet>,
     conduct: Conduct,
     leaves: Vec<Hash>,
     anchors: AnchorCheck,
@@ -63,20 +62,18 @@ pub struct Verifier {
 /// What new events have changed since it was last asked for.
 #[derive(Debug, Default)]
 pub struct Touched {
-    pub accounts: HashSet<AccountId>,
-    pub wallets: HashSet<Arc<str>>,
-    pub windows: HashSet<WindowId>,
-    /// Orders that have ended.
-    pub ended: Vec<OrderId>,
+    pub accounts: FastSet<AccountId>,
+    pub wallets: FastSet<Arc<str>>,
+    pub windows: FastSet<WindowId>,
 }
 
 /// Stored rows seen in this comparison.
 #[derive(Debug, Default)]
 struct Shown {
-    accounts: HashSet<AccountId>,
-    wallets: HashSet<Arc<str>>,
-    windows: HashSet<WindowId>,
-    orders: HashSet<OrderId>,
+    accounts: FastSet<AccountId>,
+    wallets: FastSet<Arc<str>>,
+    windows: FastSet<WindowId>,
+    orders: FastSet<OrderId>,
 }
 
 impl Default for Verifier {
@@ -89,15 +86,15 @@ impl Verifier {
     pub fn new() -> Self {
         Self {
             report: Report::default(),
-            accounts: HashMap::new(),
+            accounts: FastMap::default(),
             opened: Vec::new(),
-            wallets: HashMap::new(),
+            wallets: FastMap::default(),
             names: Vec::new(),
-            orders: HashMap::new(),
-            refunded: HashMap::new(),
-            windows: HashMap::new(),
-            wallet_names: HashMap::new(),
-            prices: HashMap::new(),
+            orders: FastMap::default(),
+            refunded: FastMap::default(),
+            windows: FastMap::default(),
+            wallet_names: FastMap::default(),
+            prices: FastMap::default(),
             conduct: Conduct::default(),
             leaves: Vec::new(),
             anchors: AnchorCheck::default(),
@@ -122,15 +119,6 @@ impl Verifier {
     /// The last entry it has been fed.
     pub fn last_seq(&self) -> i64 {
         self.last_seq
-    }
-
-    /// The last block.
-    pub fn head(&self) -> i64 {
-        self.report.head.map_or(0, |(n, _)| n)
-    }
-
-    pub fn prices(&self) -> usize {
-        self.prices.len()
     }
 
     /// A stored price sheet, before the journal that refers to it.
@@ -160,7 +148,7 @@ impl Verifier {
     }
 
     fn miscomputed(&self, settled: &SettlePayload) -> Option<String> {
-        let (hash, stored) = (settled.price.as_ref()?, settled.cost_exact.as_ref()?);
+        let (hash, stored) = (settled.price.as_ref()?, settled.cost_exact?);
         // Entries of before there were tiers were rated at the standard one.
         let rated = settled.rated.clone().unwrap_or_else(|| RatedTerms { at_ms: self.last_ts.0, ..RatedTerms::default() });
         let computed = match self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage, &rated.rating())) {
@@ -169,14 +157,14 @@ impl Verifier {
             Some(Ok(exact)) => exact,
         };
         // On the caller's own key the provider's cost is not ours.
-        let cost = rated.upstream_cost_exact.as_ref().unwrap_or(stored);
-        if computed.to_string() != *cost {
+        let cost = rated.upstream_cost_exact.unwrap_or(stored);
+        if computed != cost {
             return Some(format!("the cost is stored as {cost} nano, usage and price make {computed}"));
         }
         let by_terms = settled.rated.is_some() && settled.outcome.is_none() && rated.upstream_cost_exact.is_none();
-        let told = settled.charge_exact.as_ref().filter(|_| by_terms)?;
+        let told = settled.charge_exact.filter(|_| by_terms)?;
         let charge = rated.charge(&settled.usage, computed, |hash| self.prices.get(hash).cloned());
-        if charge.is_some_and(|charge| charge.to_string() == *told) {
+        if charge == Some(told) {
             return None;
         }
         let made = charge.map_or_else(|| "nothing that can be computed".to_owned(), |charge| format!("{charge} nano"));
@@ -202,7 +190,7 @@ impl Verifier {
         }
         self.leaves.push(leaf);
         if event.kind == EventKind::AccountOpened {
-            match serde_json::from_slice::<AccountPayload<'_>>(&event.payload) {
+            match event.read::<AccountPayload<'_>>() {
                 Ok(opened) => self.open_account(opened.account, &opened.path),
                 Err(error) => self.unreadable(event.seq, &error),
             }

@@ -35,11 +35,6 @@ impl Verifier {
         (&self.opened, &self.names)
     }
 
-    /// Orders that have ended since this was last asked.
-    pub fn take_ended(&mut self) -> Vec<OrderId> {
-        std::mem::take(&mut self.touched.ended)
-    }
-
     pub fn waits_for(&self, id: OrderId) -> bool {
         self.orders.contains_key(&id)
     }

@@ -2,14 +2,13 @@
 //! Refuses to know: what is stored (`stored` compares).
 
 use super::{Check, Subject, Verifier};
-use crate::base::OrderId;
+use crate::base::{FastMap, OrderId};
 use crate::domain::ledger::account::Balance;
 use crate::domain::ledger::event::{Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use crate::domain::ledger::operation::{GrantMoney, OpenWallet, Operated, Refund, SetTerms, WalletName};
 use crate::domain::ledger::order::{Counted, Order, OrderState, UsageSource};
 use crate::domain::ledger::state::WalletKind;
 use crate::domain::ledger::terms::Terms;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the journal says of an account.
@@ -86,26 +85,23 @@ impl Told {
 }
 
 impl Verifier {
-    /// Is there an event about this order that it needs the stored row for first (`revive`)?
-    pub fn needs(&self, event: &Event) -> Option<OrderId> {
-        event.order.filter(|id| event.kind != EventKind::Reserve && !self.orders.contains_key(id))
-    }
-
-    /// The stored row of an order that was let go, before the event that concerns it again.
+    /// The stored row of an order, before an event that may concern it again: taken up where the order was let go.
     pub fn revive(&mut self, order: &Order, event: EventKind) {
-        let wallet = self.wallet_names.get(&order.wallet_id).cloned().unwrap_or_default();
-        let refunded = self.refunded.get(&order.id).copied().unwrap_or(0);
-        self.orders.insert(order.id, Told::revived(order, wallet, refunded, event));
+        if !self.orders.contains_key(&order.id) {
+            let wallet = self.wallet_names.get(&order.wallet_id).cloned().unwrap_or_default();
+            let refunded = self.refunded.get(&order.id).copied().unwrap_or(0);
+            self.orders.insert(order.id, Told::revived(order, wallet, refunded, event));
+        }
     }
 
     pub(super) fn told_wallet(&mut self, event: &Event) -> serde_json::Result<()> {
         let mut named = None;
-        let known = |wallets: &mut HashMap<Arc<str>, ToldWallet>, name: &Arc<str>, change: &dyn Fn(&mut ToldWallet)| {
+        let known = |wallets: &mut FastMap<Arc<str>, ToldWallet>, name: &Arc<str>, change: &dyn Fn(&mut ToldWallet)| {
             wallets.get_mut(name).map(change).is_some()
         };
         let found = match event.kind {
             EventKind::WalletOpened => {
-                let opened: OpenWallet = serde_json::from_slice(&event.payload)?;
+                let opened: OpenWallet = event.read()?;
                 let OpenWallet { wallet, kind, credit_limit_nano } = opened;
                 let told = ToldWallet { kind, credit_limit_nano, terms: Arc::default(), frozen: false, grants: Vec::new() };
                 self.names.push(Arc::clone(&wallet));
@@ -113,17 +109,17 @@ impl Verifier {
                 self.wallets.insert(wallet, told).is_none()
             }
             EventKind::TermsSet => {
-                let SetTerms { wallet, credit_limit_nano, terms } = serde_json::from_slice(&event.payload)?;
+                let SetTerms { wallet, credit_limit_nano, terms } = event.read()?;
                 named = Some(Arc::clone(&wallet));
                 known(&mut self.wallets, &wallet, &|told| (told.credit_limit_nano, told.terms) = (credit_limit_nano, Arc::clone(&terms)))
             }
             EventKind::WalletFrozen | EventKind::WalletThawed | EventKind::Chargeback => {
-                let WalletName { wallet } = serde_json::from_slice(&event.payload)?;
+                let WalletName { wallet } = event.read()?;
                 named = Some(Arc::clone(&wallet));
                 known(&mut self.wallets, &wallet, &|told| told.frozen = event.kind != EventKind::WalletThawed)
             }
             EventKind::Grant => {
-                let GrantMoney { wallet, grant, priority, expires_at_ms, .. } = serde_json::from_slice(&event.payload)?;
+                let GrantMoney { wallet, grant, priority, expires_at_ms, .. } = event.read()?;
                 named = Some(Arc::clone(&wallet));
                 known(&mut self.wallets, &wallet, &|told| {
                     told.grants.retain(|(name, ..)| *name != grant);
@@ -170,7 +166,7 @@ impl Verifier {
     fn apply(&mut self, event: &Event, id: OrderId, order: &mut Told, flow: Flow) -> serde_json::Result<()> {
         match event.kind {
             EventKind::Reserve => {
-                let reserve: ReservePayload<'_> = serde_json::from_slice(&event.payload)?;
+                let reserve: ReservePayload<'_> = event.read()?;
                 self.follows(event, id, order.state.is_none(), order.state);
                 self.report.orders += 1;
                 order.reserve_seq = event.seq;
@@ -183,7 +179,7 @@ impl Verifier {
                 order.counted = reserve.counted;
             }
             EventKind::Extend => {
-                let extended: ExtendPayload = serde_json::from_slice(&event.payload)?;
+                let extended: ExtendPayload = event.read()?;
                 self.follows(event, id, order.state == Some(OrderState::Reserved), order.state);
                 order.hold_nano = extended.hold_nano;
                 self.hold_in_windows(&order.counted, -1);
@@ -191,11 +187,10 @@ impl Verifier {
                 order.counted = extended.counted;
             }
             EventKind::Refund => {
-                let refund: Operated<Refund> = serde_json::from_slice(&event.payload)?;
+                let refund: Operated<Refund> = event.read()?;
                 order.refunded_nano = order.refunded_nano.saturating_add(refund.action.amount_nano);
                 self.refunded.insert(id, order.refunded_nano);
                 self.spend_in_windows(&order.counted, flow.paid_nano, 0);
-                self.touched.ended.push(id);
             }
             EventKind::Finalize
             | EventKind::LateSettle
@@ -203,7 +198,7 @@ impl Verifier {
             | EventKind::Expire
             | EventKind::Recover
             | EventKind::TrueUp => {
-                let settled: SettlePayload = serde_json::from_slice(&event.payload)?;
+                let settled: SettlePayload = event.read()?;
                 self.end(event, id, order, &settled, flow);
             }
             EventKind::WalletOpened
@@ -259,11 +254,10 @@ impl Verifier {
             self.spend_in_windows(&order.counted, flow.paid_nano, i64::from(!correction));
         }
         order.final_seq = Some(event.seq);
-        order.state = OrderState::ALL.into_iter().find(|state| state.name() == settled.state);
+        order.state = Some(settled.state);
         order.charge_nano = settled.charge_nano;
         order.pass_nano = settled.pass_through_nano;
         order.cost_nano = settled.cost_nano;
-        self.touched.ended.push(id);
     }
 
     fn hold_in_windows(&mut self, counted: &[Counted], sign: i64) {
