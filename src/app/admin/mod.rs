@@ -43,6 +43,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("budget.remove", budgets::remove),
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
+    ("ledger.builders", accounts::builders),
     ("ledger.verify", ledger::verify),
     ("ledger.reconcile", reconcile::reconcile),
     ("ledger.findings", findings::list),

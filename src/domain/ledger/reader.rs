@@ -1,6 +1,7 @@
 //! Owns: what administration asks of a ledger beside what the calls' path needs.
 //! Refuses to know: SQL, and who may ask.
 
+use super::account::Balance;
 use super::statement::Statement;
 use super::store::{Journal, Ledger};
 use super::terms::WalletTerms;
@@ -22,6 +23,9 @@ pub trait LedgerReader: Ledger {
 
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;
+
+    /// Those who earn a share on calls, by name: what was credited to each, and what was paid out.
+    fn builders(&self) -> Result<Vec<(Arc<str>, Balance)>>;
 
     /// Grants whose day has come and of which something is left: wallet and grant.
     fn expired_grants(&self, now: Timestamp) -> Result<Vec<(Arc<str>, Arc<str>)>>;

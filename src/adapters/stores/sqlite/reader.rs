@@ -4,7 +4,7 @@
 use super::ledger::{SqliteLedger, named};
 use super::rows;
 use crate::base::{Date, Money, OpId, Result, Timestamp};
-use crate::domain::ledger::{GrantSummary, Journal, LedgerReader, Posting, Span, Statement, UsageLine, Wallet, WalletTerms, When};
+use crate::domain::ledger::{AccountPath, Balance, GrantSummary, Journal, LedgerReader, Posting, Span, Statement, UsageLine, Wallet, WalletTerms, When};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +28,24 @@ impl LedgerReader for SqliteLedger {
             let sql = format!("SELECT {} FROM wallets WHERE terms <> '{{}}'", rows::WALLET_COLUMNS);
             let wallets = c.prepare_cached(&sql)?.query_map([], rows::wallet)?.collect::<rusqlite::Result<Vec<Wallet>>>()?;
             Ok(wallets.into_iter().map(|wallet| (wallet.name, WalletTerms { kind: wallet.kind, terms: wallet.terms })).collect())
+        })
+    }
+
+    fn builders(&self) -> Result<Vec<(Arc<str>, Balance)>> {
+        self.database().with(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT a.path, b.debits, b.credits FROM accounts a JOIN balances b ON b.account_id = a.id \
+                 WHERE a.path >= 'builder:' AND a.path < 'builder;' ORDER BY a.path",
+            )?;
+            let found = statement.query_map([], |row| {
+                let balance = Balance { debits: row.get(1)?, credits: row.get(2)? };
+                Ok((row.get::<_, String>(0)?, balance))
+            })?;
+            let named = |(path, balance): (String, Balance)| match AccountPath::parse(&path)? {
+                AccountPath::Builder(name) => Some((name.into(), balance)),
+                _ => None,
+            };
+            found.filter_map(|row| row.map(named).transpose()).collect()
         })
     }
 
