@@ -13,8 +13,10 @@ mod ledger;
 mod payments;
 mod receipt;
 mod reconcile;
+mod rerate;
 mod statement;
 mod terms;
+mod true_up;
 mod wallet;
 
 pub use catalog::price_view;
@@ -66,10 +68,12 @@ const BOOKINGS: &[(&str, Booking)] = &[
     ("wallet.cash_out", payments::cash_out),
     ("wallet.cash_out_end", payments::cash_out_end),
     ("wallet.chargeback", payments::chargeback),
+    ("order.true_up", true_up::true_up),
     ("wallet.freeze", terms::freeze),
     ("wallet.thaw", terms::thaw),
     ("wallet.terms", terms::terms),
     ("ledger.adjust", accounts::adjust),
+    ("ledger.rerate", rerate::rerate),
     ("ledger.payout", accounts::payout),
     ("ledger.invoice", accounts::invoice),
     ("ledger.acknowledge", findings::acknowledge),

@@ -20,6 +20,7 @@ mod supply;
 
 pub use crate::adapters::telemetry::{LogFormat, LogLevel};
 pub use crate::domain::ledger::Durability;
+pub(super) use price::read_price;
 pub use ledger::{AlertSettings, LedgerSettings};
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};

@@ -3,9 +3,10 @@
 
 use super::account::Balance;
 use super::statement::Statement;
-use super::store::{Journal, Ledger};
+use super::store::{Journal, Ledger, OrderReceipt};
 use super::terms::WalletTerms;
-use crate::base::{OpId, Result, Timestamp};
+use crate::base::{OpId, OrderId, Result, Timestamp};
+use crate::domain::catalog::PinnedPrice;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +17,17 @@ pub struct Span {
     pub to: Timestamp,
 }
 
+/// Orders that used something at one endpoint, by id.
+#[derive(Clone, Debug)]
+pub struct SettledQuery {
+    pub endpoint: String,
+    /// When they were reserved.
+    pub span: Span,
+    /// The last order of the page before.
+    pub after: Option<OrderId>,
+    pub limit: usize,
+}
+
 /// The ledger for administration.
 pub trait LedgerReader: Ledger {
     /// The entry that a cold command made, if it was booked.
@@ -23,6 +35,12 @@ pub trait LedgerReader: Ledger {
 
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;
+
+    /// A page of orders that used something.
+    fn settled(&self, query: &SettledQuery) -> Result<Vec<OrderReceipt>>;
+
+    /// The sheet with this content hash, in hexadecimal, if an order refers to it.
+    fn price_sheet(&self, hash: &str) -> Result<Option<Arc<PinnedPrice>>>;
 
     /// Those who earn a share on calls, by name: what was credited to each, and what was paid out.
     fn builders(&self) -> Result<Vec<(Arc<str>, Balance)>>;
