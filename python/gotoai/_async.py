@@ -11,13 +11,11 @@ from . import errors
 from ._core import CoreError, Stream
 from ._doors import exchange
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, json_headers
 from ._settings import Setting
 
 if TYPE_CHECKING:
     from ._core import Headers
-
-JSON_HEADERS = [(b"content-type", b"application/json")]
 
 
 class EventStream:
@@ -95,15 +93,19 @@ class Gateway:
         except CoreError as error:
             raise errors.from_core(error) from None
 
-    async def call(self, method: str, target: str, content: object = None) -> Reply:
+    async def call(
+        self, method: str, target: str, content: object = None, *, idempotency_key: str | None = None
+    ) -> Reply:
         """One exchange with JSON both ways."""
         body = b"" if content is None else encode(content)
-        status, headers, answer = await self.request(method, target, body, JSON_HEADERS)
+        status, headers, answer = await self.request(method, target, body, json_headers(idempotency_key))
         return decode_reply(status, headers, await _whole(answer))
 
-    async def stream(self, target: str, content: object) -> EventStream:
+    async def stream(self, target: str, content: object, *, idempotency_key: str | None = None) -> EventStream:
         """One exchange with a streamed reply."""
-        status, headers, answer = await self.request("POST", target, encode(content), JSON_HEADERS)
+        status, headers, answer = await self.request(
+            "POST", target, encode(content), json_headers(idempotency_key)
+        )
         if status >= 400:
             raise errors.from_reply(status, headers, await _whole(answer))
         return EventStream(headers, answer)
@@ -164,29 +166,56 @@ class Completions:
 
     @overload
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: Literal[False] = False,
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> Reply: ...
     @overload
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: Literal[True],
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> EventStream: ...
     async def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: bool = False,
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> Reply | EventStream:
-        """A chat completion, with the members of the OpenAI API."""
-        content = {"model": model, "messages": messages, **members}
+        """A chat completion, with the members of the OpenAI API. ``idempotency_key``: asked again, it runs once."""
+        content: dict[str, Any] = {"model": model, "messages": messages, **members}
         if stream:
-            return await self._gateway.stream("/v1/chat/completions", {**content, "stream": True})
-        return await self._gateway.call("POST", "/v1/chat/completions", content)
+            content["stream"] = True
+            return await self._gateway.stream("/v1/chat/completions", content, idempotency_key=idempotency_key)
+        return await self._gateway.call("POST", "/v1/chat/completions", content, idempotency_key=idempotency_key)
 
 
 class Embeddings:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def create(self, *, model: str, input: str | Sequence[Any], **members: object) -> Reply:  # noqa: A002 - the API's word
-        """Embeddings, with the members of the OpenAI API."""
-        return await self._gateway.call("POST", "/v1/embeddings", {"model": model, "input": input, **members})
+    async def create(
+        self,
+        *,
+        model: str,
+        input: str | Sequence[Any],  # noqa: A002 - the API's word
+        idempotency_key: str | None = None,
+        **members: object,
+    ) -> Reply:
+        """Embeddings, with the members of the OpenAI API. ``idempotency_key``: asked again, they are made once."""
+        content = {"model": model, "input": input, **members}
+        return await self._gateway.call("POST", "/v1/embeddings", content, idempotency_key=idempotency_key)
 
 
 class Models:

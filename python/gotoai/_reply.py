@@ -67,6 +67,14 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def json_headers(idempotency_key: str | None = None) -> list[tuple[bytes, bytes]]:
+    """Headers of a JSON request, marked where it is to run once. What is no usable mark the gateway refuses."""
+    headers = [(b"content-type", b"application/json")]
+    if idempotency_key is not None:
+        headers.append((b"idempotency-key", idempotency_key.encode()))
+    return headers
+
+
 def decode(body: bytes) -> object:
     """JSON with every object as an ``Object``."""
     content: object = json.loads(body, object_hook=Object)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import errors
 from ._core import BlockingStream, CoreError
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, json_headers
 from ._settings import Setting
 
 if TYPE_CHECKING:
     from ._core import Headers
-
-JSON_HEADERS = [(b"content-type", b"application/json")]
 
 
 class SyncEventStream:
@@ -86,15 +84,19 @@ class SyncGateway:
         except CoreError as error:
             raise errors.from_core(error) from None
 
-    def call(self, method: str, target: str, content: object = None) -> Reply:
+    def call(
+        self, method: str, target: str, content: object = None, *, idempotency_key: str | None = None
+    ) -> Reply:
         """One exchange with JSON both ways."""
         body = b"" if content is None else encode(content)
-        status, headers, answer = self.request(method, target, body, JSON_HEADERS)
+        status, headers, answer = self.request(method, target, body, json_headers(idempotency_key))
         return decode_reply(status, headers, _whole(answer))
 
-    def stream(self, target: str, content: object) -> SyncEventStream:
+    def stream(self, target: str, content: object, *, idempotency_key: str | None = None) -> SyncEventStream:
         """One exchange with a streamed reply."""
-        status, headers, answer = self.request("POST", target, encode(content), JSON_HEADERS)
+        status, headers, answer = self.request(
+            "POST", target, encode(content), json_headers(idempotency_key)
+        )
         if status >= 400:
             raise errors.from_reply(status, headers, _whole(answer))
         return SyncEventStream(headers, answer)
@@ -143,29 +145,56 @@ class SyncCompletions:
 
     @overload
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[False] = False, **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: Literal[False] = False,
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> Reply: ...
     @overload
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: Literal[True], **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: Literal[True],
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> SyncEventStream: ...
     def create(
-        self, *, model: str, messages: Sequence[Mapping[str, Any]], stream: bool = False, **members: object
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        stream: bool = False,
+        idempotency_key: str | None = None,
+        **members: object,
     ) -> Reply | SyncEventStream:
-        """A chat completion, with the members of the OpenAI API."""
-        content = {"model": model, "messages": messages, **members}
+        """A chat completion, with the members of the OpenAI API. ``idempotency_key``: asked again, it runs once."""
+        content: dict[str, Any] = {"model": model, "messages": messages, **members}
         if stream:
-            return self._gateway.stream("/v1/chat/completions", {**content, "stream": True})
-        return self._gateway.call("POST", "/v1/chat/completions", content)
+            content["stream"] = True
+            return self._gateway.stream("/v1/chat/completions", content, idempotency_key=idempotency_key)
+        return self._gateway.call("POST", "/v1/chat/completions", content, idempotency_key=idempotency_key)
 
 
 class SyncEmbeddings:
     def __init__(self, gateway: SyncGateway) -> None:
         self._gateway = gateway
 
-    def create(self, *, model: str, input: str | Sequence[Any], **members: object) -> Reply:  # noqa: A002 - the API's word
-        """Embeddings, with the members of the OpenAI API."""
-        return self._gateway.call("POST", "/v1/embeddings", {"model": model, "input": input, **members})
+    def create(
+        self,
+        *,
+        model: str,
+        input: str | Sequence[Any],  # noqa: A002 - the API's word
+        idempotency_key: str | None = None,
+        **members: object,
+    ) -> Reply:
+        """Embeddings, with the members of the OpenAI API. ``idempotency_key``: asked again, they are made once."""
+        content = {"model": model, "input": input, **members}
+        return self._gateway.call("POST", "/v1/embeddings", content, idempotency_key=idempotency_key)
 
 
 class SyncModels:

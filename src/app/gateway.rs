@@ -204,6 +204,7 @@ impl Gateway {
             user_path: UserPath::root(),
             wallet: Principal::DEFAULT_WALLET.to_owned(),
             mode: None,
+            builder: None,
             created_at: now,
             expires_at: None,
             revoked_at: None,

@@ -3,9 +3,9 @@
 //! Refuses to know: holds and postings (ledger).
 
 use super::context::Context;
-use crate::base::{Money, Ratio, Result};
+use crate::base::{Exact, Money, Ratio, Result};
 use crate::domain::catalog::{Endpoint, PinnedPrice, Rating, Sell, ServiceTier, Usage, sell_for};
-use crate::domain::ledger::{Amounts, Rated, WalletTerms, hold_for, own_key_amounts, own_key_hold_for, settle_amounts};
+use crate::domain::ledger::{Amounts, Rated, WalletTerms, hold_for, own_key_hold_for};
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
 
@@ -51,14 +51,15 @@ impl Quote<'_> {
 
     /// What real usage costs and is charged, and what these amounts were made of. `served`: the tier that the reply names.
     pub(super) fn settle(&self, usage: &Usage, served: Option<&str>) -> Result<(Amounts, Rated)> {
-        let sheet = &self.price.sheet;
         let rating = Rating { tier: ServiceTier::served(served, self.asked.tier), ..self.asked };
-        let (amounts, upstream) = if self.own_key {
-            own_key_amounts(usage, sheet, &rating, &self.sell, self.builder).map(|(amounts, exact)| (amounts, Some(exact)))?
-        } else {
-            (settle_amounts(usage, sheet, &rating, &self.sell, self.builder)?, None)
+        let rated = Rated {
+            price: Arc::clone(self.price),
+            rating,
+            sell: self.sell.clone(),
+            builder: self.builder,
+            upstream: self.own_key.then_some(Exact::ZERO),
+            reported: None,
         };
-        let rated = Rated { price: Arc::clone(self.price), rating, sell: self.sell.clone(), builder: self.builder, upstream };
-        Ok((amounts, rated))
+        rated.rate(usage)
     }
 }

@@ -232,6 +232,7 @@ fn keys() -> Vec<VirtualKey> {
         user_path: UserPath::root(),
         wallet: wallet.name.to_owned(),
         mode: None,
+        builder: None,
         created_at: Timestamp(0),
         expires_at: None,
         revoked_at: None,

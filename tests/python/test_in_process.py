@@ -15,7 +15,7 @@ import uvloop
 
 import gotoai
 from gotoai._async import next_bytes
-from support import CHAT, MESSAGES, MODEL, SAID, Site, events, eventually
+from support import CHAT, EMBEDDER, MESSAGES, MODEL, SAID, Site, events, eventually
 
 STREAM = json.dumps({**CHAT, "stream": True}).encode()
 
@@ -35,6 +35,28 @@ async def test_a_chat_with_its_receipt(here: gotoai.Gateway, site: Site) -> None
     assert reply.receipt == gotoai.Receipt(booked["order"], f"openai/{MODEL}", 1, Decimal(booked["charge"]))
     assert reply.charge is not None
     assert reply.charge > 0
+
+
+async def test_a_marked_request_runs_once(here: gotoai.Gateway, gateway: gotoai.SyncGateway, site: Site) -> None:
+    chat = [await here.chat.completions.create(model=MODEL, messages=MESSAGES, idempotency_key="one") for _ in range(2)]
+    assert chat[0] == chat[1]
+    assert chat[0].order == chat[1].order is not None
+    orders = {gateway.embeddings.create(model=EMBEDDER, input="a", idempotency_key="two").order for _ in range(2)}
+    assert len(orders) == 1
+    streams = []
+    for _ in range(2):
+        with gateway.chat.completions.create(
+            model=MODEL, messages=MESSAGES, stream=True, idempotency_key="three"
+        ) as stream:
+            streams.append((stream.receipt.order, list(stream)))
+    assert streams[0] == streams[1]
+    assert len(site.calls()) == 3
+    with pytest.raises(gotoai.errors.GatewayError) as reused:
+        await here.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=5, idempotency_key="one")
+    assert reused.value.code == "idempotency_key_reused"
+    for bad in ("a b", "x" * 256, "é", ""):
+        with pytest.raises(gotoai.errors.InvalidRequestError):
+            gateway.chat.completions.create(model=MODEL, messages=MESSAGES, idempotency_key=bad)
 
 
 async def test_a_streamed_chat(here: gotoai.Gateway, site: Site) -> None:

@@ -155,6 +155,38 @@ def test_administration_over_http(door: Door) -> None:
     assert httpx.post(f"{door.url}/admin/wallet.list").status_code == 401
 
 
+def test_a_builder_earns_a_share_on_the_calls_of_its_key(site: Site) -> None:
+    made = site.run("keys", "create", "--name", "shop", "--builder", "acme", "--builder-percent", "10")
+    assert made["builder"] == {"name": "acme", "percent": "10"}
+    with gotoai.SyncGateway(env=site.env) as gateway:
+        headers = {"authorization": f"Bearer {made['secret']}"}
+        url = gateway.listen()
+        asked = {**CHAT, "stream": False}
+        served = [httpx.post(f"{url}/v1/chat/completions", json=asked, headers=headers, timeout=30) for _ in range(2)]
+        orders = [reply.headers["x-gotoai-order"] for reply in served]
+        receipt = httpx.get(f"{url}/v1/orders/{orders[0]}", headers=headers, timeout=30).json()
+        share = Decimal(receipt["builder"]["amount"])
+        assert receipt["builder"]["name"] == "acme"
+        assert abs(share - Decimal(receipt["cost"]) / 10) <= Decimal("0.000000001")
+        assert Decimal(receipt["charge"]) == Decimal(receipt["pass_through"]) + Decimal(receipt["fee"])
+        assert Decimal(gateway.admin("ledger.builders")["builders"][0]["owed"]) == 2 * share
+        gateway.admin("wallet.refund", order=orders[1], reason="wrong answer")
+        assert Decimal(gateway.admin("ledger.builders")["builders"][0]["owed"]) == share
+        proved(gateway)
+        for wrong in ({"builder": "acme"}, {"builder_percent": "10"}, {"builder": "a:b", "builder_percent": "10"}):
+            with pytest.raises(gotoai.errors.InvalidRequestError):
+                gateway.admin("keys.create", name="x", **wrong)
+        for percent in ("0", "-1", "1001", "ten"):
+            with pytest.raises(gotoai.errors.InvalidRequestError):
+                gateway.admin("keys.create", name="x", builder="acme", builder_percent=percent)
+    assert site.run("keys", "list")["keys"][-1]["builder"]["name"] == "acme"
+    account = site.run("ledger", "builders")["builders"][0]["account"]
+    paid = ("ledger", "adjust", account, "bank:main", f"{share:f}", "--reference", "out-1", "--reason", "November")
+    site.run(*paid, "--actor", "me")
+    assert site.run("ledger", "builders")["builders"][0]["owed"] == "0.00"
+    assert site.run("ledger", "verify")["ok"]
+
+
 def test_on_the_command_line(site: Site, tmp_path: Path) -> None:
     with gotoai.SyncGateway(env=site.env) as gateway:
         spend(gateway)

@@ -26,6 +26,7 @@ def group() -> None:
         "gotoai keys create --name checkout",
         "gotoai keys create --name ci --model 'openai/gpt-4o*' --expires-in 30d",
         "gotoai keys create --name ops --scope chat --scope org_admin --json",
+        "gotoai keys create --name shop --builder acme --builder-percent 10",
     )
 )
 @click.option("--name", required=True, help="Who or what will use it; shown in lists and receipts.")
@@ -36,6 +37,8 @@ def group() -> None:
 @click.option("--expires-at", metavar="TIME", help="An ISO 8601 time; UTC if it does not say.")
 @click.option("--wallet", help="The wallet that pays for its calls.")
 @click.option("--mode", help="Routing by default: cheap, quality, latency, privacy or code.")
+@click.option("--builder", metavar="NAME", help="Who made the application, and earns a share on its calls.")
+@click.option("--builder-percent", metavar="PERCENT", help="That share: of the provider's cost, on top of it.")
 @options.store
 def create(
     name: str,
@@ -46,6 +49,8 @@ def create(
     expires_at: str | None,
     wallet: str | None,
     mode: str | None,
+    builder: str | None,
+    builder_percent: str | None,
     data_dir: str | None,
     config: str | None,
     as_json: bool,
@@ -62,6 +67,8 @@ def create(
             expires_at_ms=expires_at_ms,
             wallet=wallet,
             mode=mode,
+            builder=builder,
+            builder_percent=builder_percent,
         )
     render.show(key, as_json, view_new)
 
@@ -107,7 +114,7 @@ def expiry_ms(expires_in: str | None, expires_at: str | None) -> int | None:
 def view_new(key: Mapping[str, Any]) -> None:
     """The new key, its secret on a line of its own for copying."""
     said = {**key, "models": key.get("models") or "all", "expires_at": key.get("expires_at") or "never"}
-    names = ("id", "name", "scopes", "models", "user_path", "wallet", "mode", "expires_at")
+    names = ("id", "name", "scopes", "models", "user_path", "wallet", "mode", "builder", "expires_at")
     render.facts("New key", [(name, said.get(name)) for name in names])
     render.line(f"\n{key['secret']}\n")
     render.remark("This is the only time the secret is shown: store it now.")
@@ -115,7 +122,7 @@ def view_new(key: Mapping[str, Any]) -> None:
 
 def view_list(answer: Mapping[str, Any]) -> None:
     """All keys, a row each."""
-    columns = ["id", "name", "hint", "scopes", "models", "user_path", "wallet", "mode", "expires_at", "status"]
+    columns = ["id", "name", "hint", "scopes", "models", "user_path", "wallet", "mode", "builder", "expires_at", "status"]
     render.table("Keys", columns, [[key.get(name) for name in columns] for key in answer["keys"]])
 
 

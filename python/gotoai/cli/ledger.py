@@ -66,6 +66,14 @@ def verify(data_dir: str | None, config: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@group.command(epilog=options.examples("gotoai ledger builders", "gotoai ledger builders --json | jq '.builders[].owed'"))
+@options.store
+def builders(data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Lists who earns a share on calls, and what is owed to each."""
+    with session.connect(data_dir, config, as_json) as gateway:
+        render.show(gateway.ask("ledger.builders"), as_json, view_builders)
+
+
 @group.command(epilog=options.examples("gotoai ledger anchor", "gotoai ledger anchor --json | jq .head"))
 @options.store
 def anchor(data_dir: str | None, config: str | None, as_json: bool) -> None:
@@ -96,7 +104,7 @@ def view_page(page: Mapping[str, Any]) -> None:
 
 def view_order(receipt: Mapping[str, Any]) -> None:
     """One order, as its receipt tells it."""
-    money = ("hold", "cost", "cost_uncertain_max", "pass_through", "fee", "charge")
+    money = ("hold", "cost", "cost_uncertain_max", "pass_through", "fee", "builder", "charge")
     names = ("state", "wallet", "key", "model", "endpoint", "provider", *money, "usage", "usage_source", "finish")
     times = ("created_at", "finished_at")
     render.facts(f"Order {receipt['order']}", [(name, receipt.get(name)) for name in (*names, *times)])
@@ -119,6 +127,15 @@ def view_proof(proof: Mapping[str, Any]) -> None:
     head = proof.get("head")
     sealed = f"; head block {head['block']}, {head['hash']}" if head else ""
     render.line(f"{verdict}: {counted}{sealed}")
+
+
+def view_builders(answer: Mapping[str, Any]) -> None:
+    """A row a builder, and how to pay one."""
+    columns = ["builder", "account", "credited>", "debited>", "owed>"]
+    names = [column.rstrip(">") for column in columns]
+    render.table("Builders", columns, [[one[name] for name in names] for one in answer["builders"]])
+    if answer["builders"]:
+        render.remark("to note a payment: gotoai ledger adjust ACCOUNT bank:main AMOUNT --reference ... --reason ...")
 
 
 def view_anchor(anchor: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-//! Owns: bookings between the platform's own accounts: corrections, payouts to the bank, providers' invoices.
+//! Owns: the platform's own accounts: what builders have earned; corrections, payouts to the bank, providers' invoices.
 //! Refuses to know: what made them necessary (reconciliation, people).
 
 use super::booking::{Booked, amount, book, name, refuse, some_amount, text};
@@ -7,7 +7,7 @@ use super::wallet::payment_provider;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Money, Result};
-use crate::domain::ledger::{Action, Adjust, Invoice, Payout};
+use crate::domain::ledger::{Action, Adjust, Balance, Invoice, LedgerReader, Payout};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,6 +44,27 @@ pub(super) fn adjust(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
     let subject = format!("{} -> {}", asked.debit, asked.credit);
     let booked = book(gateway, op, actor, &reason, Action::Adjust(adjust), &subject)?;
     Ok(told(&booked, &json!({ "debit": asked.debit, "credit": asked.credit, "amount": amount })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
+
+/// What each builder has earned (refunds taken off) and what is still to be paid out. A payment is an adjustment from the account
+/// to the bank.
+pub(super) fn builders(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
+    let view = |(name, balance): &(std::sync::Arc<str>, Balance)| {
+        json!({
+            "builder": **name,
+            "account": format!("builder:{name}:payable"),
+            "credited": Money::nano(balance.credits),
+            "debited": Money::nano(balance.debits),
+            "owed": Money::nano(balance.credit_balance()),
+        })
+    };
+    let builders: Vec<Value> = gateway.ledger.builders()?.iter().map(view).collect();
+    Ok(json!({ "currency": "USD", "builders": builders }))
 }
 
 #[derive(Deserialize)]

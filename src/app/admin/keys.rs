@@ -1,16 +1,19 @@
 //! Owns: making, listing and revoking virtual keys. A secret is shown once, in the answer that makes it.
 
-use super::read;
+use super::{booking, read};
 use crate::app::Gateway;
-use crate::base::{Error, ErrorKind, KeyId, Result, Timestamp};
+use crate::base::{Error, ErrorKind, KeyId, Ratio, Result, Timestamp};
 use crate::domain::catalog::Mode;
 use crate::domain::identity::{KeyStore, ModelPattern, Principal, Scope, Scopes, UserPath, VirtualKey};
 use crate::domain::ledger::LedgerReader;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const NAME_LIMIT_BYTES: usize = 128;
 const MODELS_LIMIT: usize = 1000;
+/// More than the cost itself ten times over is a slip of the pen.
+const BUILDER_PERCENT_MAX: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +27,9 @@ struct Create {
     expires_at_ms: Option<i64>,
     wallet: Option<String>,
     mode: Option<String>,
+    /// Who earns a share on this key's calls, and how much of the cost, in percent on top of it.
+    builder: Option<String>,
+    builder_percent: Option<String>,
 }
 
 fn refuse(message: String, param: &'static str) -> Error {
@@ -42,6 +48,21 @@ fn scopes(names: &[String]) -> Result<Scopes> {
         .collect()
 }
 
+/// Both or neither: a share without its owner is nobody's, an owner without a share earns nothing.
+fn builder(asked: &Create) -> Result<Option<(Arc<str>, Ratio)>> {
+    let (name, percent) = match (&asked.builder, &asked.builder_percent) {
+        (None, None) => return Ok(None),
+        (Some(name), Some(percent)) => (booking::name(name, "builder")?, percent),
+        (Some(_), None) => return Err(refuse("a builder needs 'builder_percent'".to_owned(), "builder_percent")),
+        (None, Some(_)) => return Err(refuse("'builder_percent' needs the builder's name".to_owned(), "builder")),
+    };
+    let share = Ratio::from_percent(percent).map_err(|why| refuse(why, "builder_percent"))?;
+    if share.num == 0 || share.num / share.den > BUILDER_PERCENT_MAX / 100 {
+        return Err(refuse(format!("'{percent}' is not between 0 and {BUILDER_PERCENT_MAX} percent"), "builder_percent"));
+    }
+    Ok(Some((name.into(), share)))
+}
+
 pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let asked: Create = read(arguments)?;
     let now = gateway.clock.now();
@@ -54,6 +75,7 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     if asked.expires_at_ms.is_some_and(|at| at <= now.0) {
         return Err(refuse("the key would have expired already".to_owned(), "expires_at_ms"));
     }
+    let builder = builder(&asked)?;
     let wallet = asked.wallet.unwrap_or_else(|| Principal::DEFAULT_WALLET.to_owned());
     if !gateway.ledger.has_wallet(&wallet)? {
         return Err(Error::new(
@@ -72,6 +94,7 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         user_path: UserPath::parse(asked.user_path.as_deref().unwrap_or("/"))?,
         wallet,
         mode: asked.mode.map(|mode| mode.parse()).transpose()?,
+        builder,
         created_at: now,
         expires_at: asked.expires_at_ms.map(Timestamp),
         revoked_at: None,
@@ -115,6 +138,7 @@ fn view(key: &VirtualKey, now: Timestamp) -> Value {
         "user_path": key.user_path.as_str(),
         "wallet": key.wallet,
         "mode": key.mode.map(Mode::name),
+        "builder": key.builder.as_ref().map(|(name, share)| json!({ "name": **name, "percent": share.to_percent() })),
         "created_at": key.created_at.to_string(),
         "expires_at": time(key.expires_at),
         "revoked_at": time(key.revoked_at),

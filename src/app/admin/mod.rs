@@ -13,9 +13,11 @@ mod ledger;
 mod payments;
 mod receipt;
 mod reconcile;
+mod rerate;
 mod spend;
 mod statement;
 mod terms;
+mod true_up;
 mod wallet;
 
 pub use catalog::price_view;
@@ -45,6 +47,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.entries", ledger::entries),
     ("ledger.order", ledger::order),
     ("ledger.spend", spend::spend),
+    ("ledger.builders", accounts::builders),
     ("ledger.verify", ledger::verify),
     ("ledger.reconcile", reconcile::reconcile),
     ("ledger.findings", findings::list),
@@ -67,10 +70,12 @@ const BOOKINGS: &[(&str, Booking)] = &[
     ("wallet.cash_out", payments::cash_out),
     ("wallet.cash_out_end", payments::cash_out_end),
     ("wallet.chargeback", payments::chargeback),
+    ("order.true_up", true_up::true_up),
     ("wallet.freeze", terms::freeze),
     ("wallet.thaw", terms::thaw),
     ("wallet.terms", terms::terms),
     ("ledger.adjust", accounts::adjust),
+    ("ledger.rerate", rerate::rerate),
     ("ledger.payout", accounts::payout),
     ("ledger.invoice", accounts::invoice),
     ("ledger.acknowledge", findings::acknowledge),

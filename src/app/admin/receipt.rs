@@ -25,6 +25,7 @@ pub fn receipt(order: &OrderReceipt) -> Value {
         "charge": row.charge,
         "pass_through": row.pass_through,
         "fee": row.fee,
+        "builder": row.builder.as_ref().map(|(name, share)| json!({ "name": **name, "amount": share })),
         "cost": row.cost,
         "cost_uncertain_max": order.cost_uncertain_max(),
         "absorbed": settled.map(|s| Money::nano(s.absorbed_nano)).filter(|absorbed| !absorbed.is_zero()),

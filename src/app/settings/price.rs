@@ -2,9 +2,10 @@
 //! Refuses to know: the price book, and which call is rated by which price.
 
 use super::file::{Node, Section};
-use super::scalar::wrong;
+use super::scalar::{Scalar, wrong};
 use crate::base::{Ratio, Result, Timestamp};
 use crate::domain::catalog::{DayWindow, MarkupRule, Meter, PinnedPrice, PriceLine, PriceSheet, Sell, ServiceTier};
+use serde_json::{Map, Value};
 
 /// Member, meter, units that the price is for.
 const PRICES: [(&str, Meter, u32); 14] = [
@@ -35,6 +36,27 @@ const TIER_MEMBERS: [(&str, &str, ServiceTier); 3] = [
     ("priority", "priority_factor", ServiceTier::Priority),
     ("batch", "batch_factor", ServiceTier::Batch),
 ];
+
+/// A price as an administrative operation is given it: the members of `models[].price`, each as text.
+pub(in crate::app) fn read_price(members: &Map<String, Value>) -> Result<PriceSheet> {
+    read_sheet(&section("price", members)?)
+}
+
+fn section(path: &str, members: &Map<String, Value>) -> Result<Section> {
+    let node = |(name, value): (&String, &Value)| {
+        let place = format!("{path}.{name}");
+        let node = match value {
+            Value::String(text) => Node::Text(Scalar { place, text: text.trim().to_owned(), shown: Some(text.clone()) }),
+            Value::Object(members) => Node::Map(section(&place, members)?),
+            // A number has been through a binary fraction by now.
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                return Err(wrong(&place, "must be a text, such as \"0.15\""));
+            }
+        };
+        Ok((name.clone(), node))
+    };
+    Ok(Section { path: path.to_owned(), entries: members.iter().map(node).collect::<Result<_>>()? })
+}
 
 /// A model's `price`: one, or a list of them with the day from which each holds.
 pub(super) fn read_prices(model: &Section) -> Result<Vec<PriceSheet>> {

@@ -2,12 +2,13 @@
 //! Refuses to know: HTTP headers, SQL.
 
 use super::{ModelPattern, UserPath};
-use crate::base::{Error, ErrorKind, KeyId, Result, Secret, Timestamp};
+use crate::base::{Error, ErrorKind, KeyId, Ratio, Result, Secret, Timestamp};
 use crate::domain::catalog::Mode;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use serde::Serialize;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// SHA-256 of a key's secret: the only form in which it is stored.
 pub type SecretDigest = [u8; 32];
@@ -78,6 +79,8 @@ pub struct VirtualKey {
     pub user_path: UserPath,
     pub wallet: String,
     pub mode: Option<Mode>,
+    /// Who made the application that uses it, and earns this share of the cost on top: name, and share.
+    pub builder: Option<(Arc<str>, Ratio)>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,

@@ -48,7 +48,7 @@ impl Principal {
             user_path: key.user_path.clone(),
             wallet: key.wallet.as_str().into(),
             mode: key.mode,
-            builder: None,
+            builder: key.builder.clone(),
         })
     }
 

@@ -252,6 +252,9 @@ pub struct SettlePayload {
     /// The part of the cost that nobody was charged for, by policy.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub loss_nano: i64,
+    /// The part of the cost that waits in suspense for the provider's own figures.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suspense_nano: i64,
     /// The builder's share of the fee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<BuilderShare>,
@@ -259,6 +262,9 @@ pub struct SettlePayload {
     pub absorbed_nano: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
+    /// Corrections only: attempts that did not serve and whose cost is known by now. It is owed, no longer in suspense.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<Loss>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

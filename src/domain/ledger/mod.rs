@@ -28,17 +28,18 @@ pub use account::{Account, AccountClass, AccountId, AccountPath, Balance};
 pub use anchor::{Anchor, AnchorEvidence, AnchorKey};
 pub use chain::{Block, Hash, hex, merkle_path, unhex};
 pub use command::{Attempt, AttemptOutcome, Command, Loss, OverBudget, Refusal, Reply, Reserve, Settle};
-pub use decide::{decide, project};
+pub use decide::{corrected_charge, decide, project};
 pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
 pub use once::{Once, OnceRecord, SealedAnswer};
 pub use operation::{
-    Action, Adjust, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp, WalletName,
+    Action, Adjust, Follows, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp,
+    WalletName,
 };
 pub use order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
 pub use posting::{Posting, PostingCode};
 pub use rated::{Rated, RatedTerms};
-pub use reader::{LedgerReader, Span};
+pub use reader::{LedgerReader, SettledQuery, Span};
 pub use settle::{Amounts, hold_for, own_key_amounts, own_key_hold_for, settle_amounts};
 pub use spend::{Dimension, Spend, SpendQuery};
 pub use state::{BudgetAlert, Grant, Needs, OpRecord, State, Wallet, WalletKind, WindowId, Writes};

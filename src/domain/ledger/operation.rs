@@ -3,7 +3,7 @@
 
 use super::chain::{Hash, sha256};
 use super::command::Loss;
-use super::event::EventKind;
+use super::event::{EventKind, SettlePayload};
 use super::order::UsageSource;
 use super::rated::Rated;
 use super::settle::Amounts;
@@ -106,8 +106,20 @@ pub struct TrueUp {
     pub usage: Usage,
     pub usage_source: UsageSource,
     pub amounts: Amounts,
-    /// Evidence about earlier attempts: what they really cost.
+    /// Evidence about attempts that did not serve: what their providers really bill.
     pub losses: Vec<Loss>,
+    /// What it corrects; `None`: no more is known of it than the order's row.
+    pub follows: Option<Box<Follows>>,
+}
+
+/// The settlement that a true-up follows, as the journal has it: where its cost stands, and what stays true of it.
+#[derive(Clone, Debug)]
+pub struct Follows {
+    /// Its entry. Another one in between is a conflict: what was made of this one would be out of date.
+    pub seq: i64,
+    pub settled: SettlePayload,
+    /// Who earns `amounts.builder` of an order that had no price before; otherwise its builder keeps it.
+    pub builder: Option<Arc<str>>,
 }
 
 /// Money that goes back to the payer.
@@ -186,7 +198,9 @@ impl Operation {
         let mut bytes = vec![self.action.kind() as u8];
         bytes.extend(nobody.payload());
         if let Action::TrueUp(true_up) = &self.action {
-            bytes.extend(format!("{true_up:?}").into_bytes());
+            // What it follows is the state it meets, not the fact.
+            let fact = TrueUp { follows: None, ..(**true_up).clone() };
+            bytes.extend(format!("{fact:?}").into_bytes());
         }
         sha256(&bytes)
     }

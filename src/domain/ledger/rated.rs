@@ -3,7 +3,8 @@
 //! Refuses to know: rounding and postings.
 
 use super::chain::hex;
-use crate::base::{Exact, Ratio, Timestamp};
+use super::settle::{Amounts, own_key_amounts, settle_amounts};
+use crate::base::{Exact, Ratio, Result, Timestamp};
 use crate::domain::catalog::{PinnedPrice, PriceSheet, Rating, Sell, ServiceTier, Usage};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Rated {
     pub builder: Ratio,
     /// The caller's own provider key was used: what the provider bills to that key, exactly. It is no cost of ours.
     pub upstream: Option<Exact>,
+    /// What the provider itself says that the call cost: it goes before usage times price, for the cost only.
+    pub reported: Option<Exact>,
 }
 
 /// The same as the journal keeps it.
@@ -38,6 +41,8 @@ pub struct RatedTerms {
     /// Nano-units, `num` or `num/den`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_cost_exact: Option<Exact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_cost_exact: Option<Exact>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -55,6 +60,21 @@ impl Rated {
         std::iter::once(&self.price).chain(sell)
     }
 
+    /// What this usage comes to under these terms, and what the amounts were made of.
+    pub fn rate(self, usage: &Usage) -> Result<(Amounts, Self)> {
+        let sheet = &self.price.sheet;
+        if self.upstream.is_some() {
+            let (amounts, upstream) = own_key_amounts(usage, sheet, &self.rating, &self.sell, self.builder)?;
+            return Ok((amounts, Self { upstream: Some(upstream), ..self }));
+        }
+        let amounts = settle_amounts(usage, sheet, &self.rating, &self.sell, self.builder)?;
+        let amounts = match self.reported {
+            Some(cost) => amounts.at_cost(cost)?,
+            None => amounts,
+        };
+        Ok((amounts, self))
+    }
+
     pub fn terms(&self) -> RatedTerms {
         let (markup, sell) = match &self.sell {
             Sell::Markup(share) => (Some(*share), None),
@@ -67,11 +87,24 @@ impl Rated {
             sell,
             builder: Some(self.builder).filter(|share| share.num > 0),
             upstream_cost_exact: self.upstream,
+            reported_cost_exact: self.reported,
         }
     }
 }
 
 impl RatedTerms {
+    /// The same terms on a sheet; `sell` is the one that they name, if they name one.
+    pub fn on(&self, price: Arc<PinnedPrice>, sell: Option<Arc<PinnedPrice>>) -> Rated {
+        Rated {
+            price,
+            rating: self.rating(),
+            sell: sell.map_or_else(|| Sell::Markup(self.markup.unwrap_or(Ratio::ZERO)), Sell::Sheet),
+            builder: self.builder.unwrap_or(Ratio::ZERO),
+            upstream: self.upstream_cost_exact.as_ref().map(|_| Exact::ZERO),
+            reported: None,
+        }
+    }
+
     pub fn rating(&self) -> Rating {
         Rating { tier: self.tier, at: Timestamp(self.at_ms) }
     }

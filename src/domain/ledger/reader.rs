@@ -1,11 +1,13 @@
 //! Owns: what administration asks of a ledger beside what the calls' path needs.
 //! Refuses to know: SQL, and who may ask.
 
+use super::account::Balance;
 use super::spend::{Spend, SpendQuery};
 use super::statement::Statement;
-use super::store::{Journal, Ledger};
+use super::store::{Journal, Ledger, OrderReceipt};
 use super::terms::WalletTerms;
-use crate::base::{OpId, Result, Timestamp};
+use crate::base::{OpId, OrderId, Result, Timestamp};
+use crate::domain::catalog::PinnedPrice;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -14,6 +16,17 @@ use std::sync::Arc;
 pub struct Span {
     pub from: Timestamp,
     pub to: Timestamp,
+}
+
+/// Orders that used something at one endpoint, by id.
+#[derive(Clone, Debug)]
+pub struct SettledQuery {
+    pub endpoint: String,
+    /// When they were reserved.
+    pub span: Span,
+    /// The last order of the page before.
+    pub after: Option<OrderId>,
+    pub limit: usize,
 }
 
 /// The ledger for administration.
@@ -26,6 +39,15 @@ pub trait LedgerReader: Ledger {
 
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;
+
+    /// A page of orders that used something.
+    fn settled(&self, query: &SettledQuery) -> Result<Vec<OrderReceipt>>;
+
+    /// The sheet with this content hash, in hexadecimal, if an order refers to it.
+    fn price_sheet(&self, hash: &str) -> Result<Option<Arc<PinnedPrice>>>;
+
+    /// Those who earn a share on calls, by name: what was credited to each, and what was paid out.
+    fn builders(&self) -> Result<Vec<(Arc<str>, Balance)>>;
 
     /// Grants whose day has come and of which something is left: wallet and grant.
     fn expired_grants(&self, now: Timestamp) -> Result<Vec<(Arc<str>, Arc<str>)>>;

@@ -34,6 +34,29 @@ impl Amounts {
         Self { cost_exact: self.cost_exact, cost: self.cost, ..Self::ZERO }
     }
 
+    /// The same charge, at the cost that the provider reports.
+    pub fn at_cost(self, cost_exact: Exact) -> Result<Self> {
+        let cost = cost_exact.round(Rounding::HalfEven).ok_or_else(|| too_large(AmountTooLarge))?;
+        Ok(Self { cost_exact, cost, ..self })
+    }
+
+    /// The charge as `part` is to `whole`, leg by leg; the cost stays.
+    #[must_use]
+    pub fn in_proportion(self, part: Money, whole: Money) -> Self {
+        let scaled = |leg: Money| {
+            let exact = Exact::new(i128::from(leg.as_nano()) * i128::from(part.as_nano()), i128::from(whole.as_nano()));
+            exact.and_then(|exact| exact.round(Rounding::HalfEven)).unwrap_or(leg)
+        };
+        self.charged(scaled(self.pass_through), scaled(self.fee), scaled(self.builder))
+    }
+
+    /// With these legs of the charge.
+    #[must_use]
+    pub fn charged(self, pass_through: Money, fee: Money, builder: Money) -> Self {
+        let charge = Money::nano(pass_through.as_nano() + fee.as_nano());
+        Self { charge, pass_through, fee, builder: builder.min(fee), ..self }
+    }
+
     /// Rounds, once. A charge that is more than nothing is at least one nano-unit.
     fn of(cost_exact: Exact, charge_exact: Exact, builder_exact: Exact) -> Result<Self> {
         let round = |exact: Exact| exact.round(Rounding::HalfEven).ok_or_else(|| too_large(AmountTooLarge));

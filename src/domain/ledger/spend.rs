@@ -123,7 +123,7 @@ impl OrderReceipt {
             let cost_estimated_nano = i128::from(loss.cost_nano);
             add(tried.unwrap_or(&loss.provider), Spend { cost_estimated_nano, ..Spend::default() });
         }
-        if self.has_crashed() {
+        if self.has_crashed() && !self.is_counted() {
             let cost_estimated_nano = i128::from(self.order.input_cost.as_nano());
             add(&self.reserve.endpoint, Spend { cost_estimated_nano, ..Spend::default() });
         }
@@ -158,27 +158,36 @@ impl OrderReceipt {
         }
         let Some(settled) = &self.settlement else { return spend };
         (spend.input_tokens, spend.output_tokens) = (settled.usage.input_tokens(), settled.usage.output_tokens());
-        match settled.usage_source {
-            UsageSource::Provider | UsageSource::Cache => spend.cost_known_nano = nano(order.cost),
-            UsageSource::Estimated | UsageSource::None => spend.cost_estimated_nano = nano(order.cost),
-        }
+        let cost = if self.is_counted() { &mut spend.cost_known_nano } else { &mut spend.cost_estimated_nano };
+        *cost = nano(order.cost);
         spend
     }
 
     /// The endpoints of attempts that were sent and of which nobody knows what they used.
     fn untold(&self) -> impl Iterator<Item = &str> {
         let settled = self.settlement.as_ref();
-        let known = settled.is_some_and(|settled| matches!(settled.usage_source, UsageSource::Provider | UsageSource::Cache));
         let attempts = settled.map_or(&[][..], |settled| &settled.attempts);
-        // The last one is the one that told.
-        let silent = if known { attempts.split_last().map_or(&[][..], |(_, before)| before) } else { attempts };
+        // What came to no end of its own has no list: the first attempt is the reserve's, the others were noted one by one.
+        let unlisted = settled.is_none() || self.order.state == OrderState::Expired || self.has_crashed();
+        let noted = std::iter::once(&*self.reserve.endpoint).chain(self.dispatched.iter().map(|attempt| &*attempt.endpoint));
+        let listed = attempts.iter().filter(|attempt| attempt.may_bill()).map(|attempt| &*attempt.endpoint);
+        let mut sent: Vec<&str> = noted.filter(|_| unlisted).chain(listed).collect();
+        if self.is_counted() {
+            // The last one is the one that told.
+            sent.pop();
+        }
         // What the users' own key pays is no cost of ours.
         let own_key = settled.and_then(|settled| settled.rated.as_ref()).is_some_and(|rated| rated.upstream_cost_exact.is_some());
-        let listed = silent.iter().filter(move |attempt| attempt.may_bill() && !own_key);
-        // What came to no end of its own has no list: the first attempt is the reserve's, the others were noted one by one.
-        let unlisted = settled.is_none() || matches!(self.order.state, OrderState::Expired) || self.has_crashed();
-        let noted = std::iter::once(&*self.reserve.endpoint).chain(self.dispatched.iter().map(|attempt| &*attempt.endpoint));
-        listed.map(|attempt| &*attempt.endpoint).chain(noted.filter(move |_| unlisted))
+        sent.into_iter().filter(move |_| !own_key)
+    }
+
+    /// Has a provider said what was used?
+    fn is_counted(&self) -> bool {
+        let source = self.settlement.as_ref().map_or(UsageSource::None, |settled| settled.usage_source);
+        match source {
+            UsageSource::Provider | UsageSource::Cache => true,
+            UsageSource::Estimated | UsageSource::None => false,
+        }
     }
 
     /// What the call counts as under this dimension, for a part of it at `endpoint`.

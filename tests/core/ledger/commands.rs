@@ -22,7 +22,7 @@ pub(crate) fn sheet() -> PriceSheet {
 
 pub(crate) fn rated() -> Rated {
     let rating = Rating::standard(Timestamp(0));
-    Rated { price: PinnedPrice::of(&sheet()), rating, sell: Sell::Markup(FEE), builder: Ratio::ZERO, upstream: None }
+    Rated { price: PinnedPrice::of(&sheet()), rating, sell: Sell::Markup(FEE), builder: Ratio::ZERO, upstream: None, reported: None }
 }
 
 pub(crate) fn order(n: u8) -> OrderId {

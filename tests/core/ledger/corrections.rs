@@ -1,12 +1,15 @@
 //! Owns: the worked examples of the ledger law, section 2, for what people and payment providers do, and for what is corrected
 //! after the fact; by the law's numbers, with every posting.
 
-use super::commands::{PROVIDER, open, operate, order, rated, reserve, reserving, settle, settling, top_up};
+use super::commands::{
+    PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling, top_up,
+};
 use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, Command, GrantMoney, Invoice, Payment, Payout, Refund, Reply, TrueUp, UsageSource, WalletKind, WalletName,
+    Action, Adjust, Amounts, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply, Settle,
+    TrueUp, UsageSource, WalletKind, WalletName,
 };
 
 fn prepaid(cash: i64) -> Memory {
@@ -87,7 +90,7 @@ fn case_7_own_key() {
     memory.run(&reserve(1, "w", 50_000));
     let fee = Money::nano(3700);
     let amounts = Amounts { charge_exact: Exact::new(3700, 1).unwrap(), charge: fee, fee, ..Amounts::ZERO };
-    let settled = gotoai::domain::ledger::Settle { amounts: Some(amounts), rated: None, ..settling(1, 0, UsageSource::Provider) };
+    let settled = Settle { amounts: Some(amounts), rated: None, ..settling(1, 0, UsageSource::Provider) };
     memory.run(&Command::Settle(Box::new(settled)));
     moves(&memory, &[("wallet:w:held", "rev:fee", 3700), ("wallet:w:held", "wallet:w:cash", 46_300)]);
 }
@@ -97,7 +100,7 @@ fn case_8a_a_free_cache_hit_moves_nothing_but_is_an_order() {
     let mut memory = prepaid(1_000_000);
     memory.run(&reserve(1, "w", 0));
     let usage = Usage::default().with(Meter::InputUncached, 100);
-    let hit = gotoai::domain::ledger::Settle { usage, amounts: Some(Amounts::ZERO), rated: None, ..settling(1, 0, UsageSource::Cache) };
+    let hit = Settle { usage, amounts: Some(Amounts::ZERO), rated: None, ..settling(1, 0, UsageSource::Cache) };
     assert!(matches!(memory.run(&Command::Settle(Box::new(hit))), Reply::Settled { charge: Some(Money::ZERO), .. }));
     moves(&memory, &[]);
 }
@@ -113,6 +116,7 @@ fn evidence(tokens: u64) -> TrueUp {
         usage_source: UsageSource::Provider,
         amounts: priced.amounts.unwrap(),
         losses: Vec::new(),
+        follows: None,
     }
 }
 
@@ -133,6 +137,155 @@ fn case_10c_more_than_was_estimated_is_our_loss() {
     memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
     memory.run(&operate(3, Action::TrueUp(Box::new(evidence(9000)))));
     moves(&memory, &[("exp:loss:estimate", "prov:acme:payable", 1000)]);
+}
+
+/// The evidence, against the settlement that it corrects.
+fn following(memory: &Memory, tokens: u64) -> TrueUp {
+    let receipt = memory.order(order(1));
+    let follows = Follows { seq: receipt.order.final_seq.unwrap(), settled: receipt.settlement.unwrap(), builder: None };
+    TrueUp { follows: Some(Box::new(follows)), ..evidence(tokens) }
+}
+
+/// What the provider bills for a call that was charged nothing.
+fn billed(memory: &Memory, cost: i64) -> TrueUp {
+    let cost_exact = Exact::new(i128::from(cost), 1).unwrap();
+    TrueUp {
+        usage: Usage::default(),
+        usage_source: UsageSource::None,
+        rated: None,
+        amounts: Amounts { cost_exact, cost: Money::nano(cost), ..Amounts::ZERO },
+        ..following(memory, 0)
+    }
+}
+
+fn true_up(n: u8, true_up: TrueUp) -> Command {
+    operate(n, Action::TrueUp(Box::new(true_up)))
+}
+
+#[test]
+fn case_10c_evidence_is_booked_once_and_only_against_what_it_was_made_for() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    let (first, late) = (following(&memory, 7500), following(&memory, 7000));
+    memory.run(&true_up(3, first));
+    assert_eq!(memory.order(order(1)).order.state, OrderState::Finalized);
+    let again = following(&memory, 7500);
+    assert!(matches!(memory.run(&true_up(3, again)), Reply::Done { duplicate: true, .. }), "the same fact");
+    assert_eq!(refused(&memory.run(&true_up(4, late))), "conflict", "made for a settlement that is no longer the last");
+    let estimated = TrueUp { usage_source: UsageSource::Estimated, ..following(&memory, 7400) };
+    memory.run(&true_up(5, estimated));
+    assert_eq!(memory.order(order(1)).order.state, OrderState::Provisional, "an estimate stays one");
+    moves(&memory, &[("rev:usage", "wallet:w:cash", 100), ("rev:fee", "wallet:w:cash", 5), ("prov:acme:payable", "cogs:acme", 100)]);
+}
+
+/// What the provider reports is the cost; the charge stays that of usage and pinned price.
+#[test]
+fn case_10c_a_reported_cost_settles_an_estimate() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    let base = following(&memory, 8000);
+    let (amounts, rated) = Rated { reported: Exact::new(23_901, 3), ..rated() }.rate(&base.usage).unwrap();
+    memory.run(&true_up(3, TrueUp { amounts, rated: Some(rated), usage_source: UsageSource::Estimated, ..base }));
+    moves(&memory, &[("prov:acme:payable", "cogs:acme", 33)]);
+    assert_eq!(memory.order(order(1)).order.state, OrderState::Finalized);
+}
+
+/// What was suspended becomes owed as far as it is billed; what was nobody's leaves the loss it was booked to.
+#[test]
+fn case_11_evidence_clears_suspense_and_loss() {
+    let mut memory = prepaid(1000);
+    memory.run(&reserve(1, "w", 900));
+    let Command::Settle(undelivered) = settle_undelivered(1, 321) else { unreachable!() };
+    memory.run(&Command::Settle(Box::new(Settle { suspense: true, ..*undelivered })));
+    moves(&memory, &[("exp:loss:undelivered", "prov:acme:suspense", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
+    let nothing = TrueUp { amounts: following(&memory, 300).amounts.without_charge(), ..following(&memory, 300) };
+    memory.run(&true_up(3, nothing));
+    moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 21)]);
+    let less = TrueUp { amounts: following(&memory, 290).amounts.without_charge(), ..following(&memory, 290) };
+    memory.run(&true_up(4, less));
+    moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 10)]);
+    assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-290));
+}
+
+#[test]
+fn case_9_evidence_about_a_failed_attempt() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    let mut served = settling(1, 5_000, UsageSource::Provider);
+    served.losses = vec![Loss { provider: "broken".into(), cost_nano: 1_200 }];
+    memory.run(&Command::Settle(Box::new(served)));
+    let evidence =
+        |memory: &Memory, cost_nano| TrueUp { losses: vec![Loss { provider: "broken".into(), cost_nano }], ..following(memory, 5_000) };
+    let of = evidence(&memory, 1_000);
+    memory.run(&true_up(3, of));
+    moves(&memory, &[("prov:broken:suspense", "prov:broken:payable", 1_000), ("prov:broken:suspense", "exp:loss:failover", 200)]);
+    let of = evidence(&memory, 1_050);
+    memory.run(&true_up(4, of));
+    moves(&memory, &[("exp:loss:failover", "prov:broken:payable", 50)]);
+    assert_eq!(memory.balances().get("exp:loss:failover"), Some(&-1_050));
+}
+
+/// A call that failed and was charged nothing is billed by its provider all the same.
+#[test]
+fn case_5_what_is_billed_for_nothing_is_our_loss() {
+    let mut memory = prepaid(1000);
+    memory.run(&reserve(1, "w", 900));
+    memory.run(&release(1));
+    let charging = following(&memory, 100);
+    assert_eq!(refused(&memory.run(&true_up(3, charging))), "not_charged", "who got nothing is charged nothing");
+    let cost = billed(&memory, 70);
+    memory.run(&true_up(4, cost));
+    moves(&memory, &[("exp:loss:undelivered", "prov:acme:payable", 70)]);
+    let less = billed(&memory, 50);
+    memory.run(&true_up(5, less));
+    moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 20)]);
+    assert_eq!(memory.order(order(1)).order.state, OrderState::Released);
+}
+
+/// A crash leaves the input's cost in suspense; the provider's bill confirms it, or it does not.
+#[test]
+fn case_14_evidence_about_a_crash() {
+    for (cost, expected) in [
+        (40, vec![("prov:acme:suspense", "prov:acme:payable", 40)]),
+        (0, vec![("prov:acme:suspense", "exp:loss:crash", 40)]),
+        (55, vec![("prov:acme:suspense", "prov:acme:payable", 40), ("exp:loss:crash", "prov:acme:payable", 15)]),
+    ] {
+        let mut memory = prepaid(1000);
+        memory.run(&reserve(1, "w", 900));
+        memory.reopen();
+        let evidence = billed(&memory, cost);
+        memory.run(&true_up(3, evidence));
+        moves(&memory, &expected);
+    }
+}
+
+/// Postpaid: served without a price, charged when it comes, by a builder's key too.
+#[test]
+fn what_was_never_priced_is_charged_when_its_price_comes() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Postpaid, Some(10_000)));
+    memory.run(&Command::Reserve(Box::new(reserving(1, "w", None))));
+    memory.run(&settle_unpriced(1, 8000));
+    moves(&memory, &[]);
+    let mut priced = following(&memory, 8000);
+    let terms = Rated { builder: gotoai::base::Ratio { num: 1, den: 10 }, ..rated() };
+    let (amounts, rated) = terms.rate(&priced.usage).unwrap();
+    (priced.amounts, priced.rated) = (amounts, Some(rated));
+    priced.follows.as_mut().unwrap().builder = Some("shop".into());
+    memory.run(&true_up(3, priced));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:recv", "rev:usage", 8000),
+            ("wallet:w:recv", "builder:shop:payable", 800),
+            ("wallet:w:recv", "rev:fee", 440),
+            ("cogs:acme", "prov:acme:payable", 8000),
+        ],
+    );
+    let row = memory.order(order(1)).order;
+    assert_eq!((row.state, row.charge), (OrderState::Finalized, Some(Money::nano(9240))));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Owns: the worked examples of the ledger law, section 2, for the life of a call, by its numbers, with every posting; what people do
 //! and correct stands in `corrections`.
 
-use super::commands::{open, order, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
+use super::commands::{FEE, open, order, rated, release, reserve, reserving, settle, settle_undelivered, settling, sheet, top_up};
 use super::memory::Memory;
-use gotoai::base::{Money, Timestamp};
-use gotoai::domain::ledger::{Command, Loss, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::base::{Exact, Money, Ratio, Timestamp};
+use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, ServiceTier, Usage};
+use gotoai::domain::ledger::{Amounts, Check, Command, Loss, OrderState, Rated, Reply, Settle, UsageSource, WalletKind, settle_amounts};
 
 /// One prepaid wallet `w` with `cash`.
 fn prepaid(cash: i64, limit: Option<i64>) -> Memory {
@@ -79,6 +80,33 @@ fn case_5_nothing_billed() {
     assert_eq!(memory.balances(), before);
 }
 
+/// Served by the cache at a tenth of the price; the lookup itself has cost something at another provider.
+#[test]
+fn case_8b_a_cache_hit_at_a_discount_pays_what_the_lookup_cost() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    let nano = |amount| (Exact::new(i128::from(amount), 1).unwrap(), Money::nano(amount));
+    let ((cost_exact, cost), (charge_exact, charge)) = (nano(20), nano(710));
+    let amounts = Amounts { cost_exact, charge_exact, cost, charge, pass_through: cost, fee: Money::nano(690), builder: Money::ZERO };
+    let hit = Settle {
+        endpoint: None,
+        provider: Some("embed".into()),
+        amounts: Some(amounts),
+        rated: None,
+        ..settling(1, 6730, UsageSource::Cache)
+    };
+    assert_eq!(charged(memory.run(&Command::Settle(Box::new(hit)))), (OrderState::Finalized, Some(710)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 20),
+            ("wallet:w:held", "rev:fee", 690),
+            ("cogs:embed", "prov:embed:payable", 20),
+            ("wallet:w:held", "wallet:w:cash", 899_290),
+        ],
+    );
+}
+
 #[test]
 fn case_9_what_a_failed_attempt_may_cost_is_our_loss() {
     let mut memory = prepaid(25_000_000_000, None);
@@ -98,12 +126,62 @@ fn case_9_what_a_failed_attempt_may_cost_is_our_loss() {
     );
 }
 
+/// Nobody is left to read it, the provider bills it to its end: real usage.
+#[test]
+fn case_10a_a_stream_read_to_its_end_is_charged_as_counted() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    assert_eq!(charged(memory.run(&settle(1, 40_000))), (OrderState::Finalized, Some(42_200)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 40_000),
+            ("wallet:w:held", "rev:fee", 2_200),
+            ("cogs:acme", "prov:acme:payable", 40_000),
+            ("wallet:w:held", "wallet:w:cash", 857_800),
+        ],
+    );
+}
+
 #[test]
 fn case_10b_settled_on_an_estimate_is_provisional() {
     let mut memory = prepaid(1000, None);
     memory.run(&reserve(1, "w", 900));
     let estimated = Command::Settle(Box::new(settling(1, 200, UsageSource::Estimated)));
     assert_eq!(charged(memory.run(&estimated)), (OrderState::Provisional, Some(211)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 200),
+            ("wallet:w:held", "rev:fee", 11),
+            ("cogs:acme", "prov:acme:payable", 200),
+            ("wallet:w:held", "wallet:w:cash", 689),
+        ],
+    );
+}
+
+/// Pinned at the reserve: 6 730 and a fee of 370. The provider has raised its price meanwhile and reports 6 900.
+#[test]
+fn case_12_a_price_that_changes_in_flight_is_the_margins_affair() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    let used = settling(1, 6_730, UsageSource::Provider);
+    let reported = Rated { reported: Exact::new(6_900, 1), ..rated() };
+    let (amounts, rated) = reported.rate(&used.usage).unwrap();
+    let served = Settle { amounts: Some(amounts), rated: Some(rated), ..used };
+    assert_eq!(charged(memory.run(&Command::Settle(Box::new(served)))), (OrderState::Finalized, Some(7_100)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 6_730),
+            ("wallet:w:held", "rev:fee", 370),
+            ("cogs:acme", "prov:acme:payable", 6_900),
+            ("wallet:w:held", "wallet:w:cash", 892_900),
+        ],
+    );
+    let report = memory.verify();
+    let drift = report.notices.iter().find(|notice| notice.check == Check::R14).unwrap();
+    assert_eq!(drift.drift_nano, Some(170), "PRICE_DRIFT: {}", drift.detail);
 }
 
 #[test]
@@ -201,6 +279,68 @@ fn case_14b_what_is_settled_after_expiry_is_charged_directly() {
 fn case_14b_nothing_used_leaves_an_expired_order_as_it_is() {
     let mut memory = expired();
     assert!(matches!(memory.run(&release(1)), Reply::Settled { state: OrderState::Expired, duplicate: true, .. }));
+}
+
+/// One hold at the batch price, kept for its 24 hours and two days more; whoever polls settles it, once.
+#[test]
+fn case_15_a_batch_is_one_hold_and_one_settlement() {
+    let mut memory = prepaid(25_000_000_000, None);
+    let mut batch = reserving(1, "w", Some(5_000_000_000));
+    batch.expires_at = Timestamp(memory.now().0 + 72 * 3_600_000);
+    assert_eq!(memory.run(&Command::Reserve(Box::new(batch))), Reply::Held { hold: Money::nano(5_000_000_000) });
+    moves(&memory, &[("wallet:w:cash", "wallet:w:held", 5_000_000_000)]);
+    let mut half = sheet();
+    half.factors.insert(ServiceTier::Batch, Ratio { num: 1, den: 2 });
+    let rating = Rating { tier: ServiceTier::Batch, at: Timestamp(0) };
+    let terms = Rated { price: PinnedPrice::of(&half), rating, ..rated() };
+    let used = settling(1, 4_000_000_000, UsageSource::Provider);
+    let (amounts, rated) = terms.rate(&used.usage).unwrap();
+    let settle = Command::Settle(Box::new(Settle { amounts: Some(amounts), rated: Some(rated), ..used }));
+    memory.set(Timestamp(memory.now().0 + 24 * 3_600_000));
+    assert_eq!(charged(memory.run(&settle)), (OrderState::Finalized, Some(2_110_000_000)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 2_000_000_000),
+            ("wallet:w:held", "rev:fee", 110_000_000),
+            ("cogs:acme", "prov:acme:payable", 2_000_000_000),
+            ("wallet:w:held", "wallet:w:cash", 2_890_000_000),
+        ],
+    );
+    // A second poll, a webhook: they find it done.
+    let after = memory.balances();
+    assert!(matches!(memory.run(&settle), Reply::Settled { state: OrderState::Finalized, duplicate: true, .. }));
+    assert_eq!(memory.balances(), after);
+}
+
+/// $0.04 an hour of audio, $0.0375 a million tokens, $0.04 an image; the fee is what is left of the charge, rounded once.
+#[test]
+fn case_16_audio_embeddings_and_images() {
+    let cases = [
+        (Meter::Seconds, 40_000_000_000, 3600, 37, 411_111, 22_611),
+        (Meter::InputUncached, 37_500_000_000, 1_000_000, 1, 38, 2),
+        (Meter::ImageOut, 40_000_000_000, 1, 1, 40_000_000, 2_200_000),
+    ];
+    let mut memory = prepaid(25_000_000_000, None);
+    for (n, (meter, num, per, count, cost, fee)) in (1..).zip(cases) {
+        let price = PriceSheet::new(vec![PriceLine::new(meter, num, per)], "test".into(), 0);
+        let usage = Usage::default().with(meter, count);
+        let amounts = settle_amounts(&usage, &price, &Rating::standard(Timestamp(0)), &Sell::Markup(FEE), Ratio::ZERO).unwrap();
+        let hold = cost + fee + 1;
+        memory.run(&reserve(n, "w", hold));
+        let rated = Some(Rated { price: PinnedPrice::of(&price), ..rated() });
+        let used = Settle { usage, amounts: Some(amounts), rated, ..settling(n, 0, UsageSource::Provider) };
+        assert_eq!(charged(memory.run(&Command::Settle(Box::new(used)))), (OrderState::Finalized, Some(cost + fee)));
+        moves(
+            &memory,
+            &[
+                ("wallet:w:held", "rev:usage", cost),
+                ("wallet:w:held", "rev:fee", fee),
+                ("cogs:acme", "prov:acme:payable", cost),
+                ("wallet:w:held", "wallet:w:cash", 1),
+            ],
+        );
+    }
 }
 
 #[test]

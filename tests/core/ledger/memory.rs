@@ -1,8 +1,8 @@
 //! Owns: the ledger in memory as these tests use it: one command, one commit, and what it moved.
 
 use gotoai::adapters::stores::memory::{Disk, MemoryLedger};
-use gotoai::base::{Clock, Timestamp};
-use gotoai::domain::ledger::{Command, EntryQuery, Ledger, Reply, Report};
+use gotoai::base::{Clock, OrderId, Timestamp};
+use gotoai::domain::ledger::{Command, EntryQuery, Ledger, OrderReceipt, Reply, Report};
 use std::collections::BTreeMap;
 
 pub(crate) struct Memory {
@@ -54,6 +54,10 @@ impl Memory {
     /// Credits minus debits of every account that is not at zero.
     pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
         self.ledger.balances()
+    }
+
+    pub(crate) fn order(&self, id: OrderId) -> OrderReceipt {
+        self.ledger.order(id).unwrap().unwrap()
     }
 
     pub(crate) fn verify(&self) -> Report {

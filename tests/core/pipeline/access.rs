@@ -22,6 +22,7 @@ fn key() -> VirtualKey {
         user_path: UserPath::parse("/team/app").unwrap(),
         wallet: "default".into(),
         mode: None,
+        builder: None,
         created_at: Timestamp(1),
         expires_at: None,
         revoked_at: None,

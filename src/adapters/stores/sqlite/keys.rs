@@ -1,17 +1,20 @@
 //! Owns: virtual keys on SQLite.
 
 use super::connection::Database;
-use crate::base::{Error, ErrorKind, KeyId, Result, Timestamp};
+use crate::base::{Error, ErrorKind, KeyId, Ratio, Result, Timestamp};
 use crate::domain::identity::{KeyStore, ModelPattern, Scope, Scopes, UserPath, VirtualKey};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-const COLUMNS: &str = "id, digest, name, hint, scopes, models, user_path, wallet, mode, created_at, expires_at, revoked_at";
+const COLUMNS: &str = "id, digest, name, hint, scopes, models, user_path, wallet, mode, created_at, expires_at, revoked_at, \
+                       builder, builder_percent";
 
 fn key(row: &Row<'_>) -> rusqlite::Result<VirtualKey> {
     let damaged = |column: usize, why: String| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into());
     let (scopes, models, path): (String, String, String) = (row.get(4)?, row.get(5)?, row.get(6)?);
     let models: Vec<String> = serde_json::from_str(&models).map_err(|error| damaged(5, error.to_string()))?;
     let mode: Option<String> = row.get(8)?;
+    let builder: Option<(String, String)> = row.get::<_, Option<String>>(12)?.zip(row.get(13)?);
+    let share = |(name, percent): (String, String)| Ok((name.into(), Ratio::from_percent(&percent)?));
     Ok(VirtualKey {
         id: KeyId(row.get(0)?),
         digest: row.get(1)?,
@@ -22,6 +25,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<VirtualKey> {
         user_path: UserPath::parse(&path).map_err(|error| damaged(6, error.message))?,
         wallet: row.get(7)?,
         mode: mode.map(|mode| mode.parse()).transpose().map_err(|error: Error| damaged(8, error.message))?,
+        builder: builder.map(share).transpose().map_err(|why| damaged(13, why))?,
         created_at: Timestamp(row.get(9)?),
         expires_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
         revoked_at: row.get::<_, Option<i64>>(11)?.map(Timestamp),
@@ -51,7 +55,7 @@ impl KeyStore for Database {
             .map_err(|error| Error::new(ErrorKind::Internal, "the key cannot be stored").with_cause(error))?;
         self.change(|c| {
             c.execute(
-                &format!("INSERT INTO keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+                &format!("INSERT INTO keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"),
                 (
                     key.id.0,
                     key.digest,
@@ -65,6 +69,8 @@ impl KeyStore for Database {
                     key.created_at.0,
                     key.expires_at.map(Timestamp::millis),
                     key.revoked_at.map(Timestamp::millis),
+                    key.builder.as_ref().map(|(name, _)| &**name),
+                    key.builder.as_ref().map(|(_, share)| share.to_percent()),
                 ),
             )?;
             bump(c)

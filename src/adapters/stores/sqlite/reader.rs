@@ -3,9 +3,11 @@
 
 use super::ledger::{SqliteLedger, named};
 use super::{receipts, rows};
-use crate::base::{Date, Money, OpId, Result, Timestamp};
+use crate::base::{Date, Error, ErrorKind, Money, OpId, OrderId, Result, Timestamp};
+use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
-    GrantSummary, Journal, LedgerReader, Posting, Span, Spend, SpendQuery, Statement, UsageLine, Wallet, WalletTerms, When,
+    AccountPath, Balance, GrantSummary, Journal, Ledger, LedgerReader, OrderReceipt, Posting, SettledQuery, Span, Spend, SpendQuery,
+    Statement, UsageLine, Wallet, WalletTerms, When, unhex,
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +37,52 @@ impl LedgerReader for SqliteLedger {
             let sql = format!("SELECT {} FROM wallets WHERE terms <> '{{}}'", rows::WALLET_COLUMNS);
             let wallets = c.prepare_cached(&sql)?.query_map([], rows::wallet)?.collect::<rusqlite::Result<Vec<Wallet>>>()?;
             Ok(wallets.into_iter().map(|wallet| (wallet.name, WalletTerms { kind: wallet.kind, terms: wallet.terms })).collect())
+        })
+    }
+
+    fn settled(&self, query: &SettledQuery) -> Result<Vec<OrderReceipt>> {
+        // A connection of its own: where few orders are of the endpoint, a page reads many.
+        let connection = self.database().connect()?;
+        let find = || -> rusqlite::Result<Vec<OrderId>> {
+            let after = query.after.map_or_else(Vec::new, |id| id.0.to_vec());
+            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+            connection
+                .prepare(
+                    "SELECT o.id FROM orders o JOIN journal f ON f.seq = o.final_seq WHERE o.id > ?1 AND o.created_at >= ?2 \
+                     AND o.created_at < ?3 AND (o.state = 1 OR o.state = 4 OR o.state = 5 OR o.state = 7) \
+                     AND json_extract(f.payload, '$.endpoint') = ?4 ORDER BY o.id LIMIT ?5",
+                )?
+                .query_map((after, query.span.from.0, query.span.to.0, &query.endpoint, limit), |row| row.get(0).map(OrderId))?
+                .collect()
+        };
+        let ids = find().map_err(|error| super::connection::from_sqlite(&error))?;
+        ids.into_iter().filter_map(|id| self.order(id).transpose()).collect()
+    }
+
+    fn price_sheet(&self, hash: &str) -> Result<Option<Arc<PinnedPrice>>> {
+        let Some(hash) = unhex(hash) else { return Ok(None) };
+        let found: Option<String> = self.database().with(|c| {
+            c.prepare_cached("SELECT sheet FROM price_sheets WHERE hash = ?1")?.query_row([&hash[..]], |row| row.get(0)).optional()
+        })?;
+        let unreadable = |error| Error::new(ErrorKind::Storage, "a stored price sheet is unreadable").with_cause(error);
+        found.map(|json| serde_json::from_str(&json).map(|sheet| PinnedPrice::of(&sheet)).map_err(unreadable)).transpose()
+    }
+
+    fn builders(&self) -> Result<Vec<(Arc<str>, Balance)>> {
+        self.database().with(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT a.path, b.debits, b.credits FROM accounts a JOIN balances b ON b.account_id = a.id \
+                 WHERE a.path >= 'builder:' AND a.path < 'builder;' ORDER BY a.path",
+            )?;
+            let found = statement.query_map([], |row| {
+                let balance = Balance { debits: row.get(1)?, credits: row.get(2)? };
+                Ok((row.get::<_, String>(0)?, balance))
+            })?;
+            let named = |(path, balance): (String, Balance)| match AccountPath::parse(&path)? {
+                AccountPath::Builder(name) => Some((name.into(), balance)),
+                _ => None,
+            };
+            found.filter_map(|row| row.map(named).transpose()).collect()
         })
     }
 

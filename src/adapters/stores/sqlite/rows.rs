@@ -159,7 +159,7 @@ pub(super) fn correct_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'
             .prepare_cached(
                 "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, \
                  parts = ?9, builder = ?10, builder_fee = ?11, refunded = ?12 \
-                 WHERE id = ?1 AND (state = ?2 OR ((state = 5 OR state = 7) AND ?2 = 1)) AND state <> 0",
+                 WHERE id = ?1 AND (state = ?2 OR ((state = 5 OR state = 7) AND ?2 = 1) OR (state = 7 AND ?2 = 5)) AND state <> 0",
             )?
             .execute((
                 order.id.0,

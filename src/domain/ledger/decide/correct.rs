@@ -1,17 +1,18 @@
 //! Owns: what is changed after an order has ended: refunds, and true-ups when evidence or a new rating comes. Only new entries.
 //! Refuses to know: why (the operation's reference says so).
 
-use super::order::Charge;
+use super::order::{CRASH, Charge, MAX_POSTINGS};
 use super::{Desk, posting};
 use crate::base::{Money, OrderId};
 use crate::domain::ledger::account::{AccountId, AccountPath};
 use crate::domain::ledger::chain::hex;
-use crate::domain::ledger::command::Refusal;
+use crate::domain::ledger::command::{Loss, Refusal};
 use crate::domain::ledger::event::{BuilderShare, SettlePayload};
 use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
-use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part};
+use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::rated::Rated;
+use crate::domain::ledger::settle::Amounts;
 use crate::domain::ledger::state::Wallet;
 use std::sync::Arc;
 
@@ -34,6 +35,22 @@ struct Legs {
     builder: i64,
 }
 
+impl From<&Amounts> for Legs {
+    fn from(amounts: &Amounts) -> Self {
+        Self {
+            pass: amounts.pass_through.as_nano(),
+            platform: amounts.fee.as_nano() - amounts.builder.as_nano(),
+            builder: amounts.builder.as_nano(),
+        }
+    }
+}
+
+/// What an order is charged after a true-up to `amounts`, before the credit limit of one that was never priced.
+pub fn corrected_charge(order: &Order, amounts: &Amounts) -> Money {
+    let legs = if order.state == OrderState::Unpriced { Legs::from(amounts) } else { Legs::of(order).lowered_to(amounts.into()) };
+    Money::nano(legs.sum())
+}
+
 impl Legs {
     fn of(order: &Order) -> Self {
         let nano = |money: Option<Money>| money.map_or(0, Money::as_nano);
@@ -43,6 +60,16 @@ impl Legs {
 
     const fn sum(self) -> i64 {
         self.pass + self.platform + self.builder
+    }
+
+    /// What the charge becomes when evidence says `new`: leg by leg, as far as each is lower; a leg that grew keeps what it was
+    /// charged. Never more than before.
+    fn lowered_to(self, new: Self) -> Self {
+        if new.sum() >= self.sum() {
+            return self;
+        }
+        let (pass, builder) = (self.pass.min(new.pass), self.builder.min(new.builder));
+        Self { pass, platform: (new.sum() - pass - builder).min(self.platform).max(0), builder }
     }
 
     /// What of each leg has gone when `refunded` of the whole has: cumulative, so that parts add up whatever their number.
@@ -123,30 +150,21 @@ impl Desk<'_> {
     }
 
     /// Evidence comes, or a new rating. A lower charge goes back; a higher one is the platform's loss, unless the order was
-    /// never priced: then it is charged now.
+    /// never priced: then it is charged now. What nothing was charged for is billed all the same: that is our cost alone.
     pub(super) fn true_up(&mut self, operation: &Operation, true_up: &TrueUp) -> Result<i64, Refusal> {
         let (mut order, wallet) = self.settled_order(true_up.order)?;
+        may_follow(&order, true_up)?;
+        let before = true_up.follows.as_ref().map_or_else(SettlePayload::default, |follows| follows.settled.clone());
         let never_priced = order.state == OrderState::Unpriced;
-        match order.state {
-            OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced => {}
-            OrderState::Reserved | OrderState::Released | OrderState::Expired => return Err(Refusal::NotCharged),
-        }
-        if order.refunded > Money::ZERO {
-            // A refund and a new charge would have to be netted leg by leg; people settle that by another refund.
-            return Err(Refusal::NotCharged);
-        }
-        let amounts = &true_up.amounts;
         let old = Legs::of(&order);
-        let new = Legs {
-            pass: amounts.pass_through.as_nano(),
-            platform: amounts.fee.as_nano() - amounts.builder.as_nano(),
-            builder: amounts.builder.as_nano(),
-        };
+        let new = Legs::from(&true_up.amounts);
         let mut legs = old;
+        let mut absorbed = (new.sum() - old.sum()).clamp(0, before.absorbed_nano);
         let mut postings = Vec::new();
         let mut spent_now = spent(&order, &wallet);
         if never_priced {
-            let builder = order.builder.clone().map(|(name, _)| name);
+            let told = true_up.follows.as_ref().and_then(|follows| follows.builder.clone());
+            let builder = order.builder.clone().map(|(name, _)| name).or(told);
             let charge = Charge {
                 pass_nano: new.pass,
                 fee_nano: new.platform + new.builder,
@@ -159,69 +177,165 @@ impl Desk<'_> {
                 builder: charged.builder_nano,
             };
             order.overrun = Money::nano(charged.overrun);
+            order.builder = builder.map(|name| (name, Money::ZERO));
+            absorbed = charged.absorbed;
             postings.extend(charged.postings);
             spent_now = charged.beyond;
         } else if new.sum() < old.sum() {
-            // Leg by leg, as far as each is lower; a leg that grew keeps what it was charged.
-            legs = Legs { pass: old.pass.min(new.pass), platform: 0, builder: old.builder.min(new.builder) };
-            legs.platform = (new.sum() - legs.pass - legs.builder).min(old.platform).max(0);
+            legs = old.lowered_to(new);
             let (back, spent) = self.return_legs(&order, &wallet, old.minus(legs), PostingCode::TrueUp);
             postings.extend(back);
             spent_now = spent;
         }
-        postings.extend(self.cost_difference(&order, true_up));
-        postings.extend(self.loss_postings(&true_up.losses));
+        let (moved, loss_nano) = self.main_cost(&order, true_up, &before);
+        postings.extend(moved);
+        let confirmed = self.attempts_cost(true_up, &before, &mut postings);
+        if postings.len() > MAX_POSTINGS {
+            return Err(Refusal::TooLarge);
+        }
         self.pin(true_up.rated.as_ref());
-        order.state = if order.state == OrderState::LateSettled { OrderState::LateSettled } else { OrderState::Finalized };
+        order.state = state_after(order.state, true_up);
         order.charge = Some(Money::nano(legs.sum()));
         order.pass_through = Some(Money::nano(legs.pass));
         order.fee = Some(Money::nano(legs.platform + legs.builder));
-        order.cost = Some(amounts.cost);
+        order.cost = Some(true_up.amounts.cost);
         order.builder = order.builder.map(|(name, _)| (name, Money::nano(legs.builder))).filter(|(_, share)| !share.is_zero());
         if order.hold_source == HoldSource::Parts {
             order.parts = spent_now;
         }
+        let losses = before.losses.iter().filter(|loss| !confirmed.iter().any(|known| known.provider == loss.provider));
+        let told = SettlePayload { loss_nano, absorbed_nano: absorbed, losses: losses.cloned().collect(), confirmed, ..before };
         let mut entry = self.entry(operation, postings);
-        entry.payload = serde_json::to_vec(&payload(operation, true_up, &order)).unwrap_or_default();
+        entry.payload = serde_json::to_vec(&payload(operation, true_up, &order, told)).unwrap_or_default();
         entry.order = Some(order.id);
         let seq = self.append(entry)?;
         order.final_seq = Some(seq);
-        if never_priced {
-            self.return_in_budgets(&order.counted, Money::nano(-legs.sum()));
-        } else {
-            self.return_in_budgets(&order.counted, Money::nano((old.sum() - legs.sum()).max(0)));
-        }
+        let returned = if never_priced { -legs.sum() } else { old.sum() - legs.sum() };
+        self.return_in_budgets(&order.counted, Money::nano(returned));
         self.correct(order);
         Ok(seq)
     }
 
-    /// A lower cost is owed no more; a higher one is the estimate's loss, or the cost of what is priced only now.
-    fn cost_difference(&mut self, order: &Order, true_up: &TrueUp) -> Option<Posting> {
+    /// The order's own cost; beside the postings, what of the new cost is the platform's loss by the settlement policy.
+    fn main_cost(&mut self, order: &Order, true_up: &TrueUp, before: &SettlePayload) -> (Vec<Posting>, i64) {
         let provider = &*true_up.provider;
-        let difference = true_up.amounts.cost.as_nano() - order.cost.map_or(0, Money::as_nano);
-        if difference == 0 {
-            return None;
-        }
-        let payable = self.account(AccountPath::Payable(provider));
-        if difference < 0 {
-            let cogs = self.account(AccountPath::Cogs(provider));
-            return posting(payable, cogs, -difference, PostingCode::TrueUp);
-        }
-        let (expense, code) = if order.state == OrderState::Unpriced {
-            (AccountPath::Cogs(provider), PostingCode::Cost)
-        } else {
-            (AccountPath::LossEstimate, PostingCode::EstimateLoss)
+        let (crashed, unused) = (before.finish == CRASH, order.state == OrderState::Released);
+        let booked = order.cost.map_or(if crashed { before.suspense_nano } else { 0 }, Money::as_nano);
+        let standing = Standing { suspended: before.suspense_nano, owed: booked - before.suspense_nano };
+        let new_nano = true_up.amounts.cost.as_nano();
+        let undelivered = (AccountPath::LossUndelivered, if unused { i64::MAX } else { before.loss_nano });
+        let (more, less): ((AccountPath<'_>, PostingCode), [(AccountPath<'_>, i64); 2]) = match (unused, crashed) {
+            (true, true) => ((AccountPath::LossCrash, PostingCode::CrashLoss), [(AccountPath::LossCrash, i64::MAX), undelivered]),
+            (true, false) => {
+                ((AccountPath::LossUndelivered, PostingCode::UndeliveredLoss), [undelivered, (AccountPath::LossUndelivered, 0)])
+            }
+            (false, _) => {
+                let never_priced = order.state == OrderState::Unpriced;
+                let more = if never_priced {
+                    (AccountPath::Cogs(provider), PostingCode::Cost)
+                } else {
+                    (AccountPath::LossEstimate, PostingCode::EstimateLoss)
+                };
+                (more, [undelivered, (AccountPath::Cogs(provider), i64::MAX)])
+            }
         };
-        let debit = self.account(expense);
-        posting(debit, payable, difference, code)
+        let postings = self.move_cost(provider, standing, new_nano, more, less);
+        let loss_nano = if unused { new_nano } else { (before.loss_nano - (booked - new_nano).max(0)).max(0) };
+        (postings, loss_nano)
+    }
+
+    /// What attempts that did not serve really cost; gives all of those that are known by now.
+    fn attempts_cost(&mut self, true_up: &TrueUp, before: &SettlePayload, postings: &mut Vec<Posting>) -> Vec<Loss> {
+        let mut confirmed = before.confirmed.clone();
+        for evidence in &true_up.losses {
+            let of = |losses: &[Loss]| losses.iter().filter(|loss| loss.provider == evidence.provider).map(|loss| loss.cost_nano).sum();
+            let standing = Standing { suspended: of(&before.losses), owed: of(&confirmed) };
+            let less = [(AccountPath::LossFailover, i64::MAX), (AccountPath::LossFailover, 0)];
+            let more = (AccountPath::LossFailover, PostingCode::FailoverLoss);
+            postings.extend(self.move_cost(&evidence.provider, standing, evidence.cost_nano, more, less));
+            confirmed.retain(|known| known.provider != evidence.provider);
+            confirmed.push(evidence.clone());
+        }
+        confirmed
+    }
+
+    /// Cost that is booked becomes what it really is: out of suspense, then owed more (by the account `more`) or less (by those of
+    /// `less`, each up to so much).
+    fn move_cost(
+        &mut self,
+        provider: &str,
+        standing: Standing,
+        new_nano: i64,
+        more: (AccountPath<'_>, PostingCode),
+        mut less: [(AccountPath<'_>, i64); 2],
+    ) -> Vec<Posting> {
+        let confirmed = standing.suspended.min(new_nano);
+        let rest = new_nano - confirmed - standing.owed;
+        let mut postings = Vec::with_capacity(4);
+        if confirmed > 0 {
+            let (suspense, payable) = (self.account(AccountPath::Suspense(provider)), self.account(AccountPath::Payable(provider)));
+            postings.extend(posting(suspense, payable, confirmed, PostingCode::TrueUp));
+        }
+        if rest > 0 {
+            let (expense, payable) = (self.account(more.0), self.account(AccountPath::Payable(provider)));
+            postings.extend(posting(expense, payable, rest, more.1));
+        }
+        let given_up = [(AccountPath::Suspense(provider), standing.suspended - confirmed), (AccountPath::Payable(provider), -rest)];
+        for (owed, mut amount) in given_up {
+            for (expense, limit) in &mut less {
+                let part = amount.min(*limit);
+                if part > 0 {
+                    let (debit, credit) = (self.account(owed), self.account(*expense));
+                    postings.extend(posting(debit, credit, part, PostingCode::TrueUp));
+                    (amount, *limit) = (amount - part, *limit - part);
+                }
+            }
+        }
+        postings
     }
 }
 
-fn payload(operation: &Operation, true_up: &TrueUp, order: &Order) -> SettlePayload {
+/// Where a cost stands that is booked.
+#[derive(Clone, Copy)]
+struct Standing {
+    suspended: i64,
+    owed: i64,
+}
+
+/// Only what has ended, was not refunded (a refund and a new charge would have to be netted leg by leg: people settle that by
+/// another refund), and still is what the evidence was looked at against. Whose hold has expired may still be settled.
+fn may_follow(order: &Order, true_up: &TrueUp) -> Result<(), Refusal> {
+    let ended = match order.state {
+        OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced => true,
+        OrderState::Released => true_up.amounts.charge.is_zero(),
+        OrderState::Reserved | OrderState::Expired => false,
+    };
+    if !ended || order.refunded > Money::ZERO {
+        return Err(Refusal::NotCharged);
+    }
+    match &true_up.follows {
+        Some(follows) if Some(follows.seq) != order.final_seq => Err(Refusal::Conflict),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An estimate stays one until the provider's count or its bill is here.
+fn state_after(state: OrderState, true_up: &TrueUp) -> OrderState {
+    let reported = true_up.rated.as_ref().is_some_and(|rated| rated.reported.is_some());
+    match state {
+        OrderState::LateSettled | OrderState::Released | OrderState::Reserved | OrderState::Expired => state,
+        OrderState::Finalized | OrderState::Provisional | OrderState::Unpriced => {
+            if true_up.usage_source == UsageSource::Estimated && !reported { OrderState::Provisional } else { OrderState::Finalized }
+        }
+    }
+}
+
+/// What the journal tells: `told` is what was so before, with what the true-up has moved.
+fn payload(operation: &Operation, true_up: &TrueUp, order: &Order, told: SettlePayload) -> SettlePayload {
     let nano = |money: Option<Money>| money.map(Money::as_nano);
     SettlePayload {
         state: order.state,
-        endpoint: true_up.endpoint.clone(),
+        endpoint: true_up.endpoint.clone().or_else(|| told.endpoint.clone()),
         provider: Some(Arc::clone(&true_up.provider)),
         price: true_up.rated.as_ref().map(|rated| hex(&rated.price.hash)),
         rated: true_up.rated.as_ref().map(Rated::terms),
@@ -232,11 +346,11 @@ fn payload(operation: &Operation, true_up: &TrueUp, order: &Order) -> SettlePayl
         charge_nano: nano(order.charge),
         pass_through_nano: nano(order.pass_through),
         cost_nano: nano(order.cost),
+        suspense_nano: 0,
         builder: order.builder.as_ref().map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
-        losses: true_up.losses.clone(),
-        finish: "true_up".to_owned(),
+        finish: if told.finish.is_empty() { "true_up".to_owned() } else { told.finish.clone() },
         actor: Some(Arc::clone(&operation.actor)),
         reference: Some(Arc::clone(&operation.reference)),
-        ..SettlePayload::default()
+        ..told
     }
 }

@@ -12,6 +12,7 @@ mod operate;
 mod order;
 mod project;
 
+pub use correct::corrected_charge;
 pub use project::project;
 
 use super::AccountId;

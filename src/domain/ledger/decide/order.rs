@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// An entry has at most so many postings.
 pub(super) const MAX_POSTINGS: usize = 16;
+/// How an order ended whose gateway died.
+pub(super) const CRASH: &str = "crash";
 
 pub(super) fn settled(order: &Order, duplicate: bool) -> Reply {
     Reply::Settled { state: order.state, charge: order.charge, duplicate }
@@ -319,7 +321,7 @@ impl Desk<'_> {
         postings
     }
 
-    pub(super) fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
+    fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
         let mut postings = Vec::with_capacity(losses.len());
         for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
             let debit = self.account(AccountPath::LossFailover);
@@ -387,7 +389,9 @@ impl Desk<'_> {
             let credit = self.account(AccountPath::Suspense(&order.provider));
             postings.extend(posting(debit, credit, order.input_cost.as_nano(), PostingCode::CrashLoss));
         }
-        let event = self.event(EventKind::Recover, &without_usage(OrderState::Released, "crash"), postings);
+        let suspense_nano = order.input_cost.as_nano();
+        let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, CRASH) };
+        let event = self.event(EventKind::Recover, &recovered, postings);
         let reply = self.finish(event, &order, |order| order.state = OrderState::Released)?;
         self.settle_in_budgets(&order.counted, None);
         Ok(reply)
@@ -420,9 +424,11 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
         pass_through_nano: amounts.map(|_| charged.pass_nano),
         cost_nano: amounts.map(|amounts| amounts.cost.as_nano()),
         loss_nano: settle.loss.as_nano(),
+        suspense_nano: amounts.filter(|_| settle.suspense).map_or(0, |amounts| amounts.cost.as_nano()),
         builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         absorbed_nano: charged.absorbed,
         losses: settle.losses.clone(),
+        confirmed: Vec::new(),
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
         finish: settle.finish.to_owned(),

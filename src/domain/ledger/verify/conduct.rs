@@ -30,6 +30,8 @@ pub(super) struct Conduct {
     unpriced: FastMap<OrderId, Arc<str>>,
     /// Sold below cost, by endpoint: orders, and how much is missing.
     below_cost: BTreeMap<Arc<str>, (i64, i64)>,
+    /// Where a provider reports another cost than the pinned price makes, by endpoint: orders, and how much more it reports.
+    price_drift: BTreeMap<Arc<str>, (i64, i64)>,
 }
 
 /// What an exact charge may be rounded to at most: something is never charged as nothing.
@@ -39,6 +41,16 @@ fn most(charge: Exact) -> Option<Money> {
 }
 
 impl Verifier {
+    /// A provider reports what a call cost, and the price that the order is pinned to makes `computed`.
+    pub(super) fn price_drift(&mut self, settled: &SettlePayload, computed: Exact) {
+        let nano = computed.round(Rounding::HalfEven).map(Money::as_nano);
+        let (Some(endpoint), Some(made), Some(reported)) = (settled.endpoint.as_ref(), nano, settled.cost_nano) else { return };
+        if made != reported {
+            let sum = self.conduct.price_drift.entry(Arc::clone(endpoint)).or_default();
+            *sum = (sum.0 + 1, sum.1.saturating_add(reported.saturating_sub(made)));
+        }
+    }
+
     /// Looks at one settlement.
     pub(super) fn conduct(&mut self, event: &Event, id: OrderId, settled: &SettlePayload) {
         self.rounding(id, settled);
@@ -142,6 +154,10 @@ impl Conduct {
         for (endpoint, (orders, missing)) in &self.below_cost {
             let detail = format!("{orders} orders at {endpoint} were sold {missing} nano below their cost");
             notices.push(Finding::new(Check::R15, Subject::Endpoint(Arc::clone(endpoint)), detail).off(0, -missing));
+        }
+        for (endpoint, (orders, drift)) in &self.price_drift {
+            let detail = format!("{orders} orders at {endpoint} cost {drift:+} nano against their price, as the provider reports it");
+            notices.push(Finding::new(Check::R14, Subject::Endpoint(format!("{endpoint} (price)").into()), detail).off(0, *drift));
         }
         notices
     }

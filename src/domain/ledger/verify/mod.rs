@@ -145,6 +145,11 @@ impl Verifier {
         if let Some(detail) = self.miscomputed(settled) {
             self.changed(Check::R08, Subject::Entry(seq), format!("entry {seq}: {detail}"));
         }
+        let reported = settled.rated.as_ref().filter(|rated| rated.reported_cost_exact.is_some());
+        let sheet = settled.price.as_ref().and_then(|hash| self.prices.get(hash));
+        if let Some(computed) = sheet.zip(reported).and_then(|(sheet, rated)| sheet.amount(&settled.usage, &rated.rating()).ok()) {
+            self.price_drift(settled, computed);
+        }
     }
 
     fn miscomputed(&self, settled: &SettlePayload) -> Option<String> {
@@ -158,8 +163,10 @@ impl Verifier {
         };
         // On the caller's own key the provider's cost is not ours.
         let cost = rated.upstream_cost_exact.unwrap_or(stored);
-        if computed != cost {
-            return Some(format!("the cost is stored as {cost} nano, usage and price make {computed}"));
+        // A cost that the provider reports goes before usage times price; the charge is still made of these.
+        let made = rated.reported_cost_exact.unwrap_or(computed);
+        if made != cost {
+            return Some(format!("the cost is stored as {cost} nano, usage and price make {made}"));
         }
         let by_terms = settled.rated.is_some() && settled.outcome.is_none() && rated.upstream_cost_exact.is_none();
         let told = settled.charge_exact.filter(|_| by_terms)?;

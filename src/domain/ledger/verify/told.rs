@@ -239,7 +239,10 @@ impl Verifier {
             // An order that was let go: its row has been seen to be in an end state.
             (EventKind::TrueUp | EventKind::LateSettle, None) => order.reserve_seq > 0,
             (EventKind::TrueUp, Some(state)) => {
-                matches!(state, OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced)
+                matches!(
+                    state,
+                    OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced | OrderState::Released
+                )
             }
             (EventKind::LateSettle, Some(state)) => state == OrderState::Expired,
             (_, state) => state == Some(OrderState::Reserved),
