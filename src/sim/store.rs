@@ -8,7 +8,7 @@ use crate::adapters::stores::memory::{Batch, MemoryLedger};
 use crate::base::{Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::identity::UserPath;
 use crate::domain::ledger::{
-    Command, EntryQuery, EventKind, Hash, Journal, Ledger, OnceRecord, OrderReceipt, OrderState, Reply, Report, Settle, Ticket,
+    Command, EntryQuery, EventKind, Hash, Journal, Ledger, OrderReceipt, OrderState, Read, Recalled, Reply, Report, Settle, Ticket,
     UsageSource, WalletSummary,
 };
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Ledger for Store {
         self.memory.entries(query)
     }
 
-    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
+    fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
         self.memory.once(scope, now)
     }
 

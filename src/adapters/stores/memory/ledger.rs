@@ -5,10 +5,12 @@
 use super::rows::Rows;
 use crate::base::{Clock, Error, ErrorKind, Result, Timestamp};
 use crate::domain::ledger::{
-    Command, EntryQuery, Hash, Journal, Ledger, OnceRecord, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
+    Command, EntryQuery, Grant, Hash, Journal, Ledger, Needs, Order, OrderReceipt, Read, Recalled, Reply, Report, State, Terms, Ticket,
+    WalletSummary, WalletTerms, WindowId, Writes, decide,
 };
+use crate::domain::risk::{Budget, BudgetStore, Used};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
 
@@ -95,7 +97,7 @@ impl MemoryLedger {
     pub fn recover(&self) -> Vec<Ticket> {
         let left = {
             let rows = self.disk.0.lock();
-            let is_left = |order: &&crate::domain::ledger::Order| order.state.is_open() && order.epoch < self.epoch;
+            let is_left = |order: &&Order| order.state.is_open() && order.epoch < self.epoch;
             rows.orders.iter().filter(is_left).map(|order| order.id).collect::<Vec<_>>()
         };
         left.into_iter().map(|order| self.submit(Command::Recover { order })).collect()
@@ -127,9 +129,17 @@ impl MemoryLedger {
         let mut writes = Writes::default();
         let mut answers = Vec::with_capacity(batch.0.len());
         for (command, answer) in batch.0 {
+            // Marks are read where they are needed: how their orders stand changes without them.
+            if let Some(scope) = Needs::of(&command).once
+                && !inner.state.marks.contains_key(&scope)
+                && let Some(known) = rows.mark(&scope, now)
+            {
+                inner.state.marks.insert(scope, known);
+            }
             answers.push((answer, Ok(decide(&mut inner.state, &command, now, &mut writes))));
         }
         rows.write(&inner.state, writes, now);
+        inner.state.marks.clear();
         Answers::new(answers)
     }
 
@@ -157,6 +167,26 @@ impl MemoryLedger {
         let rows = self.disk.0.lock();
         let all = rows.accounts.iter().map(|account| (account.path.to_string(), rows.balance(account.id).credit_balance()));
         all.filter(|(_, balance)| *balance != 0).collect()
+    }
+
+    /// Every window of a budget that was ever used, with what it has used.
+    pub fn windows(&self) -> BTreeMap<WindowId, Used> {
+        self.disk.0.lock().windows.iter().map(|(window, used)| (*window, *used)).collect()
+    }
+
+    /// The wallets whose terms are not the usual ones.
+    pub fn terms(&self) -> HashMap<Arc<str>, WalletTerms> {
+        let rows = self.disk.0.lock();
+        let changed = rows.wallets.iter().filter(|wallet| *wallet.terms != Terms::default());
+        changed.map(|wallet| (Arc::clone(&wallet.name), WalletTerms { kind: wallet.kind, terms: Arc::clone(&wallet.terms) })).collect()
+    }
+
+    /// Grants whose day has come and of which something is left: wallet and grant.
+    pub fn expired_grants(&self, now: Timestamp) -> Vec<(Arc<str>, Arc<str>)> {
+        let rows = self.disk.0.lock();
+        let grants = rows.wallets.iter().flat_map(|wallet| wallet.grants.iter().map(|grant| (Arc::clone(&wallet.name), grant)));
+        let is_due = |grant: &Grant| grant.expires_at.is_some_and(|at| at <= now) && rows.balance(grant.account).credit_balance() > 0;
+        grants.filter(|(_, grant)| is_due(grant)).map(|(wallet, grant)| (wallet, Arc::clone(&grant.name))).collect()
     }
 
     /// Every order with the facts from its events, in the order in which they were reserved.
@@ -204,8 +234,13 @@ impl Ledger for MemoryLedger {
         Ok(self.disk.0.lock().entries(query))
     }
 
-    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
-        Ok(self.disk.0.lock().mark(scope, now))
+    fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
+        let rows = self.disk.0.lock();
+        let known = rows.mark(&scope, now).map(|known| {
+            let receipt = rows.order(known.order).map(|order| rows.receipt(order)).transpose()?;
+            Ok((known, receipt))
+        });
+        Box::pin(std::future::ready(known.transpose()))
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<crate::base::OrderId>> {
@@ -223,5 +258,35 @@ impl Ledger for MemoryLedger {
             self.commit(last).deliver();
         }
         self.inner.lock().closed = true;
+    }
+}
+
+impl BudgetStore for MemoryLedger {
+    fn insert_budget(&self, mut budget: Budget, _now: Timestamp) -> Result<Budget> {
+        let mut inner = self.inner.lock();
+        let mut rows = self.disk.0.lock();
+        if rows.budgets.iter().any(|known| known.name == budget.name) {
+            return Err(Error::new(ErrorKind::Conflict, format!("there is a budget '{}' already", budget.name)));
+        }
+        rows.last_budget += 1;
+        budget.id = rows.last_budget;
+        rows.budgets.push(budget.clone());
+        inner.state.budgets.clone_from(&rows.budgets);
+        Ok(budget)
+    }
+
+    fn list_budgets(&self, now: Timestamp) -> Result<Vec<(Budget, Used)>> {
+        let rows = self.disk.0.lock();
+        let used = |budget: &Budget| rows.windows.get(&(budget.id, budget.period.window(now).start.0)).copied().unwrap_or_default();
+        Ok(rows.budgets.iter().map(|budget| (budget.clone(), used(budget))).collect())
+    }
+
+    fn remove_budget(&self, name: &str, _now: Timestamp) -> Result<bool> {
+        let mut inner = self.inner.lock();
+        let mut rows = self.disk.0.lock();
+        let before = rows.budgets.len();
+        rows.budgets.retain(|budget| &*budget.name != name);
+        inner.state.budgets.clone_from(&rows.budgets);
+        Ok(rows.budgets.len() < before)
     }
 }

@@ -10,7 +10,7 @@ use super::{once, reader, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     Account, AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash,
-    Journal, Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
+    Journal, Ledger, NamedPosting, OrderReceipt, Read, Recalled, Report, SettlePayload, Ticket, Wallet, WalletKind, WalletSummary,
 };
 use crate::domain::risk::Used;
 use parking_lot::Mutex;
@@ -141,18 +141,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn order(&self, id: OrderId) -> Result<Option<OrderReceipt>> {
-        self.database.with(|c| {
-            let Some(order) = rows::order_by_id(c, id)? else { return Ok(None) };
-            let payload = |seq: i64| -> rusqlite::Result<Vec<u8>> {
-                c.prepare_cached("SELECT payload FROM journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0))
-            };
-            let reserve = parse(&payload(order.reserve_seq)?)?;
-            let settlement: Option<SettlePayload> = order.final_seq.map(|seq| parse(&payload(seq)?)).transpose()?;
-            let wallet = rows::wallet_by_id(c, order.wallet_id)?.map_or_else(|| "".into(), |wallet| wallet.name);
-            let noted: Option<String> = c.query_row("SELECT attempts FROM orders WHERE id = ?1", [id.0], |row| row.get(0))?;
-            let dispatched = noted.map(|text| parse(text.as_bytes())).transpose()?.unwrap_or_default();
-            Ok(Some(OrderReceipt { order, wallet, reserve, settlement, dispatched }))
-        })
+        receipt(&self.database, id)
     }
 
     fn wallet(&self, name: &str) -> Result<Option<WalletSummary>> {
@@ -186,8 +175,17 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
-        self.database.with(|c| once::find(c, scope, now))
+    fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
+        let database = self.database.clone();
+        let read = move || {
+            let Some(known) = database.with(|c| once::find(c, &scope, now))? else { return Ok(None) };
+            let receipt = receipt(&database, known.order)?;
+            Ok(Some((known, receipt)))
+        };
+        Box::pin(async move {
+            let gone = |error| Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause(error);
+            tokio::task::spawn_blocking(read).await.map_err(gone)?
+        })
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
@@ -214,6 +212,21 @@ impl Drop for SqliteLedger {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn receipt(database: &Database, id: OrderId) -> Result<Option<OrderReceipt>> {
+    database.with(|c| {
+        let Some(order) = rows::order_by_id(c, id)? else { return Ok(None) };
+        let payload = |seq: i64| -> rusqlite::Result<Vec<u8>> {
+            c.prepare_cached("SELECT payload FROM journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0))
+        };
+        let reserve = parse(&payload(order.reserve_seq)?)?;
+        let settlement: Option<SettlePayload> = order.final_seq.map(|seq| parse(&payload(seq)?)).transpose()?;
+        let wallet = rows::wallet_by_id(c, order.wallet_id)?.map_or_else(|| "".into(), |wallet| wallet.name);
+        let noted: Option<String> = c.query_row("SELECT attempts FROM orders WHERE id = ?1", [id.0], |row| row.get(0))?;
+        let dispatched = noted.map(|text| parse(text.as_bytes())).transpose()?.unwrap_or_default();
+        Ok(Some(OrderReceipt { order, wallet, reserve, settlement, dispatched }))
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> rusqlite::Result<T> {
