@@ -18,11 +18,11 @@ pub(super) struct Commit {
 
 /// The committed rows. Projections are written from `Writes` alone, as in every store: what `decide` forgets to name is
 /// missing after the next start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rows {
     /// Grows with every start; who holds an older one is dead and commits nothing.
     pub(super) epoch: i64,
-    pub(super) commits: Vec<Commit>,
+    pub(super) commits: Vec<Arc<Commit>>,
     pub(super) accounts: Vec<Account>,
     pub(super) balances: HashMap<AccountId, Balance>,
     pub(super) wallets: Vec<Wallet>,
@@ -132,7 +132,7 @@ impl Rows {
         let leaves: Vec<Hash> = writes.events.iter().map(Event::leaf).collect();
         let first_seq = writes.events.first().map(|event| event.seq);
         if let Some(block) = first_seq.and_then(|first| Block::seal(head, first, &leaves, now)) {
-            self.commits.push(Commit { events: writes.events.into_iter().zip(leaves).collect(), block });
+            self.commits.push(Arc::new(Commit { events: writes.events.into_iter().zip(leaves).collect(), block }));
         }
     }
 }
