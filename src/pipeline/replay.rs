@@ -7,7 +7,7 @@
 use super::context::Context;
 use super::settle::receipt_headers;
 use super::{Credential, Pipeline, Reply, ReplyBody};
-use crate::base::{Error, ErrorKind, Result, Timestamp};
+use crate::base::{Error, ErrorKind, Result};
 use crate::domain::ledger::{Hash, Once, OnceRecord, OrderReceipt, OrderState, SealedAnswer};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{Context as Digest, SHA256};
@@ -160,20 +160,11 @@ impl Pipeline {
     pub(super) async fn replay(&self, cx: &mut Context) -> Result<Option<Reply>> {
         let (Some(key), Some(ledger)) = (cx.call.idempotency_key.as_deref(), &self.ledger) else { return Ok(None) };
         let marked = Marked::of(cx, key)?;
-        let (ledger, scope, now) = (std::sync::Arc::clone(ledger), marked.once.scope, cx.began_at);
-        let answer = match tokio::task::spawn_blocking(move || read(&*ledger, &scope, now)).await.map_err(failed)?? {
+        let answer = match ledger.once(marked.once.scope, cx.began_at).await? {
             Some((known, receipt)) => marked.meet(known, receipt.as_ref())?,
             None => None,
         };
         cx.marked = Some(marked);
         Ok(answer)
     }
-}
-
-type Known = Option<(OnceRecord, Option<OrderReceipt>)>;
-
-fn read(ledger: &dyn crate::domain::ledger::Ledger, scope: &Hash, now: Timestamp) -> Result<Known> {
-    let Some(known) = ledger.once(scope, now)? else { return Ok(None) };
-    let receipt = ledger.order(known.order)?;
-    Ok(Some((known, receipt)))
 }

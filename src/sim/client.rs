@@ -1,48 +1,55 @@
-//! Owns: the people outside: callers who ask, read, wait or leave, and the operator who opens wallets and reports payments
-//! until each is confirmed. They outlive the process, and write down what they were told.
+//! Owns: the callers outside: who ask, ask again with the same mark, read, wait or leave. They outlive the process, and write down
+//! what they were told.
 //! Refuses to know: what is right (check).
 
-use super::scenario::{CallPlan, Fault, LAST_CALL_MS, Patience, Scenario, WALLETS, draw};
+use super::fault::Fault;
+use super::plan::{Ask, CallPlan, Patience};
+use super::wallet::secret_of;
 use super::world::{Process, Told, Who};
-use crate::base::{Money, OpId, Secret};
-use crate::domain::ledger::{Action, Command, Ledger, OpenWallet, Operation as Deed, Refusal, Reply as Answer, TopUp, WalletKind};
+use crate::base::{Money, Secret};
 use crate::pipeline::{Call, Credential, Pipeline, Relay, Reply, ReplyBody};
 use crate::protocol::Operation;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Payments into one wallet, the first of them before any call.
-const PAYMENTS: u32 = 2;
-
-/// The key whose calls this wallet pays.
-pub(super) fn secret_of(wallet: usize) -> String {
-    format!("sk-goto-simulated-{wallet}")
+/// When an ask of a call is made.
+pub(super) fn at_ms(plan: &CallPlan, again: u32) -> u64 {
+    let after = again.checked_sub(1).and_then(|at| plan.agains.get(usize::try_from(at).ok()?));
+    plan.at_ms + after.map_or(0, |again| again.after_ms)
 }
 
-/// Asks once, at its time, unless a process before this one was asked already.
-pub(super) async fn call(process: Process, pipeline: Arc<Pipeline>, plan: CallPlan) {
-    process.until(plan.at_ms).await;
-    let who = Who::Call(plan.n);
+/// The asks of a call.
+pub(super) fn asks(plan: &CallPlan) -> impl Iterator<Item = Ask> + use<> {
+    let call = plan.n;
+    (0..=u32::try_from(plan.agains.len()).unwrap_or(0)).map(move |again| Ask { call, again })
+}
+
+/// Asks once, at its time.
+pub(super) async fn ask(process: Process, pipeline: Arc<Pipeline>, plan: CallPlan, ask: Ask) {
+    process.until(at_ms(&plan, ask.again)).await;
+    let who = Who::Call(ask);
     process.gate("client ask", who).await;
-    process.world.seen().told.entry(plan.n).or_default();
+    let asked = Told { life: process.life(), asked_at: process.elapsed(), ..Told::default() };
+    process.world.seen().told.insert(ask, asked);
     let call = Call {
         operation: Operation::Chat,
-        request_id: plan.n.to_string().into(),
+        request_id: ask.to_string().into(),
         credential: Credential::Key(Secret::new(secret_of(plan.wallet))),
         mode: None,
-        labels: Vec::new(),
-        idempotency_key: None,
-        body: plan.body().into(),
+        labels: std::iter::once(ask.to_string().into()).chain(plan.label.map(Arc::from)).collect(),
+        idempotency_key: plan.marked.then(|| format!("mark-{}", plan.n).into()),
+        body: plan.body(ask.again).into(),
     };
     let exchange = async {
         let reply = pipeline.run(call).await;
         process.gate("client reply", who).await;
-        read(&process, &plan, reply).await;
+        read(&process, &plan, ask, reply).await;
     };
     match plan.patience {
+        // Who asks again waits for the answer.
+        _ if ask.again > 0 => exchange.await,
         Patience::UntilMs(patience_ms) => {
             if tokio::time::timeout(Duration::from_millis(patience_ms), exchange).await.is_err() {
                 process.count(Fault::Leave);
@@ -53,131 +60,61 @@ pub(super) async fn call(process: Process, pipeline: Arc<Pipeline>, plan: CallPl
     }
 }
 
-async fn read(process: &Process, plan: &CallPlan, reply: Reply) {
-    let who = Who::Call(plan.n);
-    let told = Told {
-        status: Some(reply.status),
-        order: text(&reply.headers, "x-gotoai-order").and_then(|id| id.parse().ok()),
-        charge: text(&reply.headers, "x-gotoai-charge").and_then(|charge| charge.parse::<Money>().ok()),
-        ended: matches!(reply.body, ReplyBody::Whole(_)),
-    };
-    process.note(who, || format!("is told {}, charge {:?}", reply.status, told.charge));
-    process.world.seen().told.insert(plan.n, told);
-    if let ReplyBody::Stream(relay) = reply.body
-        && read_stream(process, plan, relay).await
-        && let Some(told) = process.world.seen().told.get_mut(&plan.n)
-    {
-        told.ended = true;
+async fn read(process: &Process, plan: &CallPlan, ask: Ask, reply: Reply) {
+    let now = process.elapsed();
+    process.note(Who::Call(ask), || format!("is told {}, charge {:?}", reply.status, text(&reply.headers, "x-gotoai-charge")));
+    if let Some(told) = process.world.seen().told.get_mut(&ask) {
+        told.status = Some(reply.status);
+        told.order = text(&reply.headers, "x-gotoai-order").and_then(|id| id.parse().ok());
+        told.charge = text(&reply.headers, "x-gotoai-charge").and_then(|charge| charge.parse::<Money>().ok());
+        told.replayed = text(&reply.headers, "idempotent-replayed") == Some("true");
+        if let ReplyBody::Whole(body) = &reply.body {
+            told.body = body.to_vec();
+            told.code = code_of(body).filter(|_| reply.status >= 400);
+            told.ended = true;
+            told.ended_at = now;
+        }
+    }
+    if let ReplyBody::Stream(relay) = reply.body {
+        read_stream(process, plan, ask, relay).await;
     }
 }
 
-/// True if it came to its end.
-async fn read_stream(process: &Process, plan: &CallPlan, mut relay: Box<Relay>) -> bool {
-    let who = Who::Call(plan.n);
+fn code_of(body: &[u8]) -> Option<String> {
+    let error: serde_json::Value = serde_json::from_slice(body).ok()?;
+    error["error"]["code"].as_str().map(str::to_owned)
+}
+
+/// Reads to its end, or leaves before.
+async fn read_stream(process: &Process, plan: &CallPlan, ask: Ask, mut relay: Box<Relay>) {
+    let who = Who::Call(ask);
     for read in 0.. {
-        if plan.patience == Patience::Frames(read) {
+        if ask.again == 0 && plan.patience == Patience::Frames(read) {
             process.count(Fault::Leave);
             process.note(who, || format!("the caller leaves after {read} pieces"));
-            process.gate("client leave", who).await;
-            return false;
+            return process.gate("client leave", who).await;
         }
-        if plan.read_pause_ms > 0 {
+        if ask.again == 0 && plan.read_pause_ms > 0 {
             process.count(Fault::SlowReader);
             tokio::time::sleep(Duration::from_millis(plan.read_pause_ms)).await;
         }
         let frame = relay.frame().await;
         process.gate("client read", who).await;
-        if frame.is_none() {
-            break;
+        let piece = frame.and_then(Result::ok).and_then(|frame| frame.into_data().ok());
+        let now = process.elapsed();
+        let mut seen = process.world.seen();
+        let Some(told) = seen.told.get_mut(&ask) else { return };
+        match piece {
+            Some(piece) => told.body.extend_from_slice(&piece),
+            None => {
+                told.ended = true;
+                told.ended_at = now;
+                return;
+            }
         }
     }
-    true
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-/// Something the operator has to get done, once, however often it takes.
-pub(super) struct Task {
-    pub(super) n: u32,
-    at_ms: u64,
-    command: Command,
-    /// Wallet and amount, if it is a payment.
-    pub(super) paid: Option<(usize, i64)>,
-}
-
-fn op(n: u32) -> OpId {
-    let mut id = [0xff; 16];
-    id[12..].copy_from_slice(&n.to_be_bytes());
-    OpId(id)
-}
-
-fn operation(n: u32, action: Action) -> Command {
-    Command::Operate(Box::new(Deed { op: op(n), actor: "operator".into(), reference: format!("pi_{n}").into(), action }))
-}
-
-/// Everything the operator does in this scenario: open each wallet that is called upon, pay into it, pay again later.
-pub(super) fn tasks(scenario: &Scenario) -> Vec<Task> {
-    let mut all = Vec::new();
-    let used: BTreeSet<usize> = scenario.calls.iter().map(|n| scenario.call(*n).wallet).collect();
-    for wallet in used {
-        let plan = &WALLETS[wallet];
-        let first = u32::try_from(wallet).unwrap_or(0) * 16;
-        let opened = OpenWallet {
-            wallet: plan.name.into(),
-            kind: if plan.postpaid { WalletKind::Postpaid } else { WalletKind::Prepaid },
-            credit_limit_nano: plan.credit_limit_nano,
-        };
-        let opened = operation(first, Action::OpenWallet(opened));
-        all.push(Task { n: first, at_ms: 0, command: opened, paid: None });
-        let mut rng = draw(scenario.seed, "payments", wallet as u64);
-        for payment in 0..PAYMENTS {
-            let n = first + 1 + payment;
-            let amount_nano = plan.top_up_nano / 2 + rng.i64(0..=plan.top_up_nano);
-            let top_up = TopUp {
-                wallet: plan.name.into(),
-                amount_nano,
-                fee_nano: if rng.bool() { amount_nano / 29 } else { 0 },
-                payment_provider: "stripe".into(),
-            };
-            let at_ms = if payment == 0 { 0 } else { rng.u64(1_000..LAST_CALL_MS) };
-            all.push(Task { n, at_ms, command: operation(n, Action::TopUp(top_up)), paid: Some((wallet, amount_nano)) });
-        }
-    }
-    all.sort_by_key(|task| (task.at_ms, task.n));
-    all
-}
-
-/// Gets done what is left of `tasks`, in order; `first` only what must be before the first call.
-pub(super) async fn operate(process: Process, ledger: Arc<dyn Ledger>, first: bool) {
-    for task in tasks(&process.world.scenario) {
-        if first != (task.at_ms == 0) || process.world.seen().confirmed.contains(&task.n) {
-            continue;
-        }
-        process.until(task.at_ms).await;
-        process.gate("operator ask", Who::Operator).await;
-        let twice = process.world.scenario.faults.has(Fault::PaidTwice) && task.paid.is_some();
-        let mut told = false;
-        while !told {
-            let asked = ledger.submit(task.command.clone());
-            if twice {
-                process.count(Fault::PaidTwice);
-                let _ = ledger.submit(task.command.clone()).wait().await;
-            }
-            match asked.wait().await {
-                Ok(Answer::Done { .. }) => told = true,
-                // The disk was full: again.
-                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-                Ok(Answer::Refused(refusal)) => return refused(&process, &task, refusal),
-                Ok(Answer::Held { .. } | Answer::Settled { .. }) => return,
-            }
-        }
-        process.gate("operator told", Who::Operator).await;
-        process.world.seen().confirmed.insert(task.n);
-    }
-}
-
-fn refused(process: &Process, task: &Task, refusal: Refusal) {
-    process.world.violate("payments", format!("the operator's task {} was refused: {}", task.n, refusal.code()));
 }

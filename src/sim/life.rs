@@ -2,29 +2,40 @@
 //! dies at any point on the way. The request path in it is the real one, on a runtime whose time is virtual.
 //! Refuses to know: what must be true at the end (check).
 
-use super::client;
-use super::provider::{MAX_OUTPUT, Upstream};
-use super::scenario::{Fault, WALLETS, draw, model_of};
+use super::fault::Fault;
+use super::mark::Mark;
+use super::provider::Upstream;
+use super::rule::Rule;
+use super::sabotage::Sabotage;
+use super::scenario::draw;
 use super::store::Store;
 use super::tariff::{FEE, TARIFFS};
+use super::wallet::{keys, ratio};
 use super::world::{Process, Who, World};
+use super::{client, operator};
 use crate::adapters::stores::memory::MemoryLedger;
 use crate::app::{SWEEP_EVERY, sweep};
-use crate::base::{Clock, ErrorKind, KeyId, OrderId, Ratio, Timestamp};
+use crate::base::{Clock, ErrorKind, OrderId, Timestamp};
 use crate::domain::catalog::{Catalog, DataPolicy, Endpoint, PriceHistory, ProviderEntry};
 use crate::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
-use crate::domain::identity::{KeyRing, Scope, UserPath, VirtualKey};
+use crate::domain::identity::KeyRing;
 use crate::domain::ledger::{Command, Ledger};
 use crate::domain::provider::{Family, Provider};
+use crate::domain::risk::BudgetStore;
 use crate::domain::usage::{CallRecord, Recorder};
 use crate::pipeline::{InFlight, Pipeline, Snapshot};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// A call may hold its money so long; no call of a scenario takes that long.
-const HOLD_TIMEOUT: Duration = Duration::from_secs(900);
+/// A call may hold its money so long; only a caller who hardly reads takes longer.
+pub(super) const HOLD_TIMEOUT: Duration = Duration::from_secs(900);
+/// Answers to marked requests are kept beyond every jump of the clock.
+const ANSWER_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+/// When a process that was given up for dead comes back.
+const ZOMBIE_AFTER: Duration = Duration::from_secs(1);
 /// A life that has not come to rest by then never will.
 const LIFE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// Beyond every jump of the clock and every deadline.
@@ -46,57 +57,105 @@ pub(super) fn live(world: &Arc<World>) -> End {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            world.violate("simulation", format!("no runtime: {error}"));
+            world.violate(Rule::Simulation, format!("no runtime: {error}"));
             return End::Impossible;
         }
     };
-    runtime.block_on(async {
+    let end = runtime.block_on(async {
         let process = Process::start(world);
         let end = tokio::select! {
             biased;
             () = world.crashed() => End::Crashed,
             passed = tokio::time::timeout(LIFE_TIMEOUT, serve(process.clone())) => {
-                if passed.is_err() {
-                    world.violate("liveness", "a life did not come to rest within six hours".to_owned());
-                }
+                world.expect(Rule::Liveness, passed.is_ok(), || "a life did not come to rest within six hours".to_owned());
                 End::AtRest
             }
         };
         process.end();
         end
-    })
+    });
+    if end == End::Crashed && world.scenario.faults.has(Fault::PowerCut) {
+        let lost = world.disk.lose_unsynced();
+        let mut seen = world.seen();
+        if !lost.is_empty() {
+            *seen.injected.entry(Fault::PowerCut).or_default() += 1;
+        }
+        seen.lost.extend(lost);
+    }
+    end
 }
 
 async fn serve(process: Process) {
     let world = &process.world;
     let clock = Clock::of_runtime(world.wall());
     let memory = Arc::new(MemoryLedger::open(&world.disk, &clock));
+    let zombie = world.seen().ledger.replace(Arc::clone(&memory));
+    keep_budgets(&process, &memory);
     let store = Arc::new(Store { process: process.clone(), memory });
     let mut helpers = JoinSet::new();
     helpers.spawn(Arc::clone(&store).commit_for_ever());
     recover(&store).await;
     helpers.spawn(turn_clock(process.clone(), clock.clone()));
+    if let Some(zombie) = zombie.filter(|_| world.scenario.faults.has(Fault::Zombie)) {
+        helpers.spawn(come_back(process.clone(), Arc::clone(&store), zombie));
+    }
     let ledger: Arc<dyn Ledger> = Arc::clone(&store) as Arc<dyn Ledger>;
-    client::operate(process.clone(), Arc::clone(&ledger), true).await;
-    let pipeline = Arc::new(pipeline(&process, &clock, &ledger));
+    operator::operate(process.clone(), Arc::clone(&ledger), true).await;
+    let pipeline = Arc::new(pipeline(&process, &clock, &store));
     helpers.spawn(sweep_for_ever(process.clone(), Arc::clone(&store), pipeline.in_flight.clone(), clock.clone()));
     let mut people = JoinSet::new();
-    people.spawn(client::operate(process.clone(), Arc::clone(&ledger), false));
-    let asked = world.seen().told.keys().copied().collect::<Vec<_>>();
-    for n in world.scenario.calls.iter().filter(|n| !asked.contains(n)) {
-        people.spawn(client::call(process.clone(), Arc::clone(&pipeline), world.scenario.call(*n)));
-    }
-    while let Some(ended) = people.join_next().await {
-        if let Err(panic) = ended {
-            world.violate("panic", panic.to_string());
+    people.spawn(operator::operate(process.clone(), Arc::clone(&ledger), false));
+    let asked = world.seen().told.keys().copied().collect::<BTreeSet<_>>();
+    for plan in world.scenario.calls.iter().map(|n| world.scenario.call(*n)) {
+        for ask in client::asks(&plan).filter(|ask| !asked.contains(ask)) {
+            people.spawn(client::ask(process.clone(), Arc::clone(&pipeline), plan.clone(), ask));
         }
     }
-    if !pipeline.in_flight.wait(HOLD_TIMEOUT * 2).await {
-        world.violate("liveness", format!("{} calls never came to rest", pipeline.in_flight.count()));
+    while let Some(ended) = people.join_next().await {
+        world.expect(Rule::Panic, ended.is_ok(), || format!("{ended:?}"));
     }
+    let at_rest = pipeline.in_flight.wait(HOLD_TIMEOUT * 2).await;
+    world.expect(Rule::Liveness, at_rest, || format!("{} calls never came to rest", pipeline.in_flight.count()));
     rest(&process, &store, &pipeline.in_flight, &clock).await;
-    while let Some(Err(error)) = helpers.try_join_next() {
-        world.violate("panic", error.to_string());
+    while let Some(ended) = helpers.try_join_next() {
+        world.expect(Rule::Panic, ended.is_ok(), || format!("{ended:?}"));
+    }
+}
+
+/// The budgets of the scenario, kept by the first process.
+fn keep_budgets(process: &Process, memory: &MemoryLedger) {
+    let scenario = &process.world.scenario;
+    let now = process.world.wall();
+    if memory.list_budgets(now).is_ok_and(|kept| kept.is_empty()) {
+        for plan in scenario.budgets() {
+            if let Err(error) = memory.insert_budget(plan.budget(scenario.sabotage), now) {
+                process.world.violate(Rule::Simulation, format!("budget {}: {error}", plan.name));
+            }
+        }
+        process.world.disk.sync();
+    }
+}
+
+/// A process that was given up for dead was only slow: it writes what it had queued.
+async fn come_back(process: Process, store: Arc<Store>, zombie: Arc<MemoryLedger>) {
+    tokio::time::sleep(ZOMBIE_AFTER).await;
+    process.gate("zombie", Who::Ledger).await;
+    let batch = zombie.take();
+    let mut queued = 0;
+    for command in batch.commands() {
+        queued += 1;
+        if let Command::Reserve(reserve) = command {
+            process.world.seen().fenced.insert(reserve.order);
+        }
+        if process.world.scenario.sabotage == Some(Sabotage::NoFence) {
+            drop(store.memory.submit(command.clone()));
+        }
+    }
+    if queued > 0 {
+        process.count(Fault::Zombie);
+        process.note(Who::Ledger, || format!("a dead process writes {queued} commands"));
+        process.world.mark(Mark::ZombieWrites);
+        zombie.commit(batch).deliver();
     }
 }
 
@@ -113,6 +172,14 @@ async fn recover(store: &Store) {
         for ticket in store.memory.recover() {
             let _ = ticket.wait().await;
         }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// As the gateway does every few seconds.
+async fn expire_grants(store: &Store, clock: &Clock) {
+    for (wallet, grant) in store.memory.expired_grants(clock.now()) {
+        let _ = store.submit(Command::ExpireGrant { wallet, grant }).wait().await;
     }
 }
 
@@ -120,6 +187,7 @@ async fn sweep_for_ever(process: Process, store: Arc<Store>, in_flight: InFlight
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         process.gate("sweep", Who::Sweeper).await;
+        expire_grants(&store, &clock).await;
         sweep(&*store, &in_flight, HOLD_TIMEOUT, clock.now()).await;
     }
 }
@@ -145,15 +213,18 @@ async fn rest(process: &Process, store: &Arc<Store>, in_flight: &InFlight, clock
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let open = store.memory.overdue(Timestamp(i64::MAX)).map_or(0, |open| open.len());
-    if open > 0 {
-        process.world.violate("holds", format!("nothing is in flight, and {open} orders still hold money"));
-    }
+    process.world.expect(Rule::Holds, open == 0, || format!("nothing is in flight, and {open} orders still hold money"));
     process.gate("long after", Who::Operator).await;
     process.world.seen().shift_ms += LONG_AFTER_MS;
     clock.shift_ms(LONG_AFTER_MS);
     // The disk may refuse a few times more; then the next sweep does it.
     while store.memory.overdue(clock.now()).is_ok_and(|open| !open.is_empty()) {
         sweep(&**store, in_flight, HOLD_TIMEOUT, clock.now()).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while !store.memory.expired_grants(clock.now()).is_empty() && process.world.scenario.sabotage != Some(Sabotage::LastingGrant) {
+        expire_grants(store, clock).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -163,14 +234,13 @@ struct Watcher(Process);
 impl Recorder for Watcher {
     fn record(&self, call: &CallRecord) {
         let wrong = call.error == Some(ErrorKind::Internal) || call.finish == "dropped";
-        if wrong && self.0.is_alive() {
-            self.0.world.violate("panic", format!("call {} ended as '{}' ({:?})", call.request_id, call.finish, call.error));
+        if self.0.is_alive() {
+            self.0.world.expect(Rule::Panic, !wrong, || format!("call {} ended as '{}' ({:?})", call.request_id, call.finish, call.error));
         }
     }
 }
 
-fn pipeline(process: &Process, clock: &Clock, ledger: &Arc<dyn Ledger>) -> Pipeline {
-    let scenario = &process.world.scenario;
+fn pipeline(process: &Process, clock: &Clock, store: &Arc<Store>) -> Pipeline {
     let mut entries = Vec::new();
     let mut endpoints = Vec::new();
     for (rank, tariff) in TARIFFS.iter().enumerate() {
@@ -184,58 +254,36 @@ fn pipeline(process: &Process, clock: &Clock, ledger: &Arc<dyn Ledger>) -> Pipel
             model: tariff.model.into(),
             prices: PriceHistory::of(tariff.sheet().iter()),
             context_window: None,
-            max_output: Some(MAX_OUTPUT),
+            max_output: Some(tariff.max_output),
             quality: None,
             code_quality: None,
             data_policy: DataPolicy::Standard,
-            own_key: false,
+            own_key: tariff.own_key,
             retry: RetryPolicy { head_timeout: Duration::from_secs(20), idle_timeout: Duration::from_secs(10), ..RetryPolicy::default() },
             rank: u32::try_from(rank).unwrap_or(0),
             provider,
             health: EndpointHealth::new(BreakerPolicy::default()),
         }));
     }
-    let aliases = scenario.calls.iter().map(|n| (model_of(*n), scenario.call(*n).ask.selector().to_owned())).collect();
-    let (num, den) = (u32::try_from(FEE.0).unwrap_or(0), u32::try_from(FEE.1).unwrap_or(1));
     Pipeline {
         clock: clock.clone(),
         snapshot: ArcSwap::from_pointee(Snapshot {
-            catalog: Catalog::new(entries, endpoints, aliases),
-            fee: Ratio { num, den },
+            catalog: Catalog::new(entries, endpoints, HashMap::new()),
+            fee: ratio(FEE.0, FEE.1),
             markup: Vec::new(),
             hold_timeout: HOLD_TIMEOUT,
-            answer_lifetime: Duration::from_secs(86_400),
+            answer_lifetime: ANSWER_LIFETIME,
             answer_limit_bytes: 1 << 20,
             kill_switch: false,
             open: false,
             guardrails: Vec::new(),
         }),
         keys: ArcSwap::from_pointee(KeyRing::new(&keys(), None)),
-        terms: ArcSwap::default(),
+        terms: ArcSwap::from_pointee(store.memory.terms()),
         frozen: ArcSwapOption::empty(),
-        ledger: Some(Arc::clone(ledger)),
+        ledger: Some(Arc::clone(store) as Arc<dyn Ledger>),
         cache: None,
         recorder: Arc::new(Watcher(process.clone())),
         in_flight: InFlight::default(),
     }
-}
-
-/// A key for each wallet.
-fn keys() -> Vec<VirtualKey> {
-    let key = |(n, wallet): (usize, &super::scenario::WalletPlan)| VirtualKey {
-        id: KeyId::new(),
-        name: wallet.name.to_owned(),
-        digest: VirtualKey::digest_of(&client::secret_of(n)),
-        hint: String::new(),
-        scopes: [Scope::Chat].into_iter().collect(),
-        models: Vec::new(),
-        user_path: UserPath::root(),
-        wallet: wallet.name.to_owned(),
-        mode: None,
-        builder: None,
-        created_at: Timestamp(0),
-        expires_at: None,
-        revoked_at: None,
-    };
-    WALLETS.iter().enumerate().map(key).collect()
 }

@@ -1,7 +1,9 @@
 //! Owns: a provider that plays the acts of the scenario and keeps its own books of what it will bill.
 //! Refuses to know: what the gateway makes of it.
 
-use super::scenario::{Act, CallPlan, Fault};
+use super::fault::Fault;
+use super::named::Named;
+use super::plan::{Act, Ask, CallPlan};
 use super::tariff::{Tariff, Tokens};
 use super::world::{Exchange, Process, Who};
 use crate::domain::provider::{Disconnect, Family, FaultKind, Pending, Provider, ProviderBody, ProviderCall, ProviderFault, ProviderReply};
@@ -14,9 +16,6 @@ use http_body_util::StreamBody;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// The most output of one call at any endpoint, unless the caller asks for less.
-pub(super) const MAX_OUTPUT: u64 = 200;
 
 pub(super) struct Upstream {
     pub(super) process: Process,
@@ -75,9 +74,20 @@ struct Sending {
     who: Who,
 }
 
+/// The output that a request allows.
+fn allowed(body: &[u8], tariff: &Tariff) -> u64 {
+    let asked: Bound = serde_json::from_slice(body).unwrap_or_default();
+    asked.max_completion_tokens.or(asked.max_tokens).unwrap_or(tariff.max_output).min(tariff.max_output)
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Bound {
+    max_completion_tokens: Option<u64>,
+    max_tokens: Option<u64>,
+}
+
 /// What is generated, and what the usage will say of it.
-fn tokens(plan: &CallPlan, act: &Act) -> Tokens {
-    let allowed = plan.max_tokens.unwrap_or(MAX_OUTPUT).min(MAX_OUTPUT);
+fn tokens(plan: &CallPlan, act: &Act, allowed: u64) -> Tokens {
     let output = match act.fault {
         Some(Fault::Overrun) => allowed * 3 + 7,
         _ => (allowed * act.output_percent / 100).max(1),
@@ -121,13 +131,13 @@ impl Provider for Upstream {
 
 impl Upstream {
     async fn exchange(&self, call: ProviderCall) -> Result<ProviderReply, ProviderFault> {
-        let n = call.request_id.parse().unwrap_or(u32::MAX);
-        let who = Who::Call(n);
+        let ask = Ask::parse(&call.request_id).unwrap_or(Ask { call: u32::MAX, again: 0 });
+        let who = Who::Call(ask);
         self.process.gate("provider call", who).await;
-        let plan = self.process.world.scenario.call(n);
-        let (at, act) = self.accept(n);
+        let plan = self.process.world.scenario.call(ask.call);
+        let (at, act) = self.accept(ask);
         self.process.note(who, || format!("{} meets {}", self.tariff.provider, act.fault.map_or("no fault", Fault::name)));
-        let full = tokens(&plan, &act);
+        let full = tokens(&plan, &act, allowed(&call.body, self.tariff));
         let to_the_end = !plan.stream || self.family.disconnect == Disconnect::Drain;
         let mut meter = Meter { process: self.process.clone(), at, full, to_the_end, open: false };
         tokio::time::sleep(Duration::from_millis(act.head_ms)).await;
@@ -161,24 +171,25 @@ impl Upstream {
             }
             _ => {
                 self.process.gate("provider head", who).await;
-                Ok(self.reply(&plan, &act, &call, meter))
+                Ok(self.reply(plan.stream, &act, &call, meter))
             }
         }
     }
 
     /// Opens the exchange in the books.
-    fn accept(&self, call: u32) -> (usize, Act) {
+    fn accept(&self, ask: Ask) -> (usize, Act) {
         let mut seen = self.process.world.seen();
-        let attempt = seen.exchanges.iter().filter(|exchange| exchange.call == call).count();
-        let act = self.process.world.scenario.act(call, u32::try_from(attempt).unwrap_or(u32::MAX));
+        let attempt = seen.exchanges.iter().filter(|exchange| exchange.ask.call == ask.call).count();
+        let act = self.process.world.scenario.act(ask.call, u32::try_from(attempt).unwrap_or(u32::MAX));
         if let Some(fault) = act.fault {
             *seen.injected.entry(fault).or_default() += 1;
         }
-        seen.exchanges.push(Exchange { call, provider: self.tariff.provider, billed: None, reported: None });
+        let kept_bound = act.fault != Some(Fault::Overrun);
+        seen.exchanges.push(Exchange { ask, provider: self.tariff.provider, kept_bound, billed: None, reported: None });
         (seen.exchanges.len() - 1, act)
     }
 
-    fn reply(&self, plan: &CallPlan, act: &Act, call: &ProviderCall, meter: Meter) -> ProviderReply {
+    fn reply(&self, stream: bool, act: &Act, call: &ProviderCall, meter: Meter) -> ProviderReply {
         let (full, usage) = (meter.full, usage_of(meter.full, act.fault));
         let mut meter = meter;
         if act.fault == Some(Fault::ZeroUsage) {
@@ -189,14 +200,14 @@ impl Upstream {
         let has_usage = act.fault != Some(Fault::NoUsage);
         let (kind, pieces) = if act.fault == Some(Fault::Garbage) {
             ("text/html", VecDeque::from([Piece::Bytes(Bytes::from_static(b"<html>busy</html>"), full, false)]))
-        } else if plan.stream {
+        } else if stream {
             ("text/event-stream", stream_pieces(full, usage, act, asked && has_usage))
         } else {
             ("application/json", whole_pieces(full, usage, act, has_usage))
         };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        let sending =
-            Sending { meter, pieces, usage, gap: Duration::from_millis(act.gap_ms), silence: call.idle_timeout, who: Who::Call(plan.n) };
+        let who = Who::Call(Ask::parse(&call.request_id).unwrap_or(Ask { call: u32::MAX, again: 0 }));
+        let sending = Sending { meter, pieces, usage, gap: Duration::from_millis(act.gap_ms), silence: call.idle_timeout, who };
         let body: ProviderBody = Box::pin(StreamBody::new(stream::unfold(sending, next_piece)));
         ProviderReply { status: 200, headers, body }
     }
@@ -279,8 +290,10 @@ fn stream_pieces(full: Tokens, usage: (Tokens, bool), act: &Act, has_usage: bool
     };
     let mut generated = Tokens { output: 0, ..full };
     let mut pieces = VecDeque::from([Piece::Bytes(chunk(json!({"role": "assistant", "content": ""}), None), generated, false)]);
-    for piece in 1..=u64::from(act.pieces) {
-        let upto = full.output * piece / u64::from(act.pieces);
+    // A long reply comes in more pieces.
+    let count = u64::from(act.pieces) + full.output / 300;
+    for piece in 1..=count {
+        let upto = full.output * piece / count;
         let text = "word".repeat(usize::try_from(upto - generated.output).unwrap_or(0));
         generated.output = upto;
         pieces.push_back(Piece::Bytes(chunk(json!({"content": text}), None), generated, false));

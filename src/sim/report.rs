@@ -2,7 +2,9 @@
 //! each failure a small scenario with the command line that plays it again.
 //! Refuses to know: who asks (doors) and how it is printed (command line).
 
-use super::scenario::{Fault, Sabotage, Scenario};
+use super::named::{Named, Set};
+use super::sabotage::Sabotage;
+use super::scenario::Scenario;
 use super::{Run, run, shrink};
 use crate::base::{Error, ErrorKind, Money, Result};
 use serde::{Deserialize, Serialize, Serializer};
@@ -31,6 +33,7 @@ pub struct Question {
     pub enumerate: bool,
     pub calls: Option<Vec<u32>>,
     pub faults: Option<Vec<String>>,
+    pub features: Option<Vec<String>>,
     pub crash_at: Option<Vec<u64>>,
     pub sabotage: Option<String>,
     /// Tell step by step what happened, failure or not; for one scenario.
@@ -66,14 +69,21 @@ pub struct Summary {
     pub orders: u64,
     /// Orders by the state in which they ended.
     pub states: BTreeMap<&'static str, u64>,
-    /// How often each fault has happened.
+    /// How often each fault has happened, each rule was put to the test, each mark was come upon; 0: never.
     pub faults: BTreeMap<&'static str, u64>,
+    pub rules: BTreeMap<&'static str, u64>,
+    pub marks: BTreeMap<&'static str, u64>,
     /// Points by where they lie.
     pub places: BTreeMap<&'static str, u64>,
     #[serde(serialize_with = "as_money")]
     pub paid_in: i128,
     #[serde(serialize_with = "as_money")]
+    pub granted: i128,
+    #[serde(serialize_with = "as_money")]
     pub charged: i128,
+    /// Given back of it.
+    #[serde(serialize_with = "as_money")]
+    pub refunded: i128,
     /// Used, and charged to nobody: beyond the hold, the cash and the credit.
     #[serde(serialize_with = "as_money")]
     pub absorbed: i128,
@@ -113,9 +123,9 @@ impl Summary {
         for (state, count) in &run.sums.states {
             *self.states.entry(state).or_default() += count;
         }
-        for (fault, count) in &run.injected {
-            *self.faults.entry(fault.name()).or_default() += count;
-        }
+        count(&mut self.faults, &run.injected);
+        count(&mut self.rules, &run.checked);
+        count(&mut self.marks, &run.marks);
         for (place, count) in &run.places {
             *self.places.entry(place).or_default() += count;
         }
@@ -123,7 +133,9 @@ impl Summary {
             *self.uncertain.entry(why).or_default() += nano;
         }
         self.paid_in += run.sums.paid_nano;
+        self.granted += run.sums.granted_nano;
         self.charged += run.sums.charged_nano;
+        self.refunded += run.sums.refunded_nano;
         self.absorbed += run.sums.absorbed_nano;
         self.billed_by_providers += run.sums.billed_nano;
         self.cost_booked += run.sums.booked_nano;
@@ -140,7 +152,7 @@ impl Summary {
         let shown = told.violations.iter().find(|found| found.rule == violation.rule).unwrap_or(violation);
         self.failures.push(Failure {
             seed: scenario.seed,
-            rule: shown.rule,
+            rule: shown.rule.name(),
             what: shown.what.clone(),
             command: small.to_string(),
             trace: told.trace,
@@ -159,8 +171,15 @@ impl Summary {
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
-    Error::new(ErrorKind::InvalidRequest, format!("there is no {what} '{name}'; there are {}", known.join(", ")))
+/// Adds counts, those of nothing too: what was not met is part of the answer.
+fn count<T: Named + Ord>(sums: &mut BTreeMap<&'static str, u64>, counts: &BTreeMap<T, u64>) {
+    for member in T::ALL {
+        *sums.entry(member.name()).or_default() += counts.get(member).copied().unwrap_or(0);
+    }
+}
+
+fn set<T: Named>(names: &[String]) -> Result<Set<T>> {
+    names.iter().map(|name| T::by_name(name)).collect()
 }
 
 impl Question {
@@ -177,16 +196,16 @@ impl Question {
             scenario.calls.dedup();
         }
         if let Some(names) = &self.faults {
-            let known = || Fault::ALL.map(Fault::name);
-            let by_name = |name: &String| Fault::by_name(name).ok_or_else(|| unknown("fault", name, &known()));
-            scenario.faults = names.iter().map(by_name).collect::<Result<_>>()?;
+            scenario.faults = set(names)?;
+        }
+        if let Some(names) = &self.features {
+            scenario.features = set(names)?;
         }
         if let Some(points) = &self.crash_at {
             scenario.crash_at.clone_from(points);
         }
         if let Some(name) = &self.sabotage {
-            let known = || Sabotage::ALL.map(Sabotage::name);
-            scenario.sabotage = Some(Sabotage::by_name(name).ok_or_else(|| unknown("sabotage", name, &known()))?);
+            scenario.sabotage = Some(Sabotage::by_name(name)?);
         }
         Ok(scenario)
     }

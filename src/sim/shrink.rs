@@ -1,6 +1,7 @@
-//! Owns: from a scenario that breaks a rule to a small one that still does: fewer crashes, fewer calls, fewer faults, an
+//! Owns: from a scenario that breaks a rule to a small one that still does: fewer crashes, fewer calls, fewer faults and features, an
 //! earlier death. Each step is a run of its own; their number is bounded.
 
+use super::rule::Rule;
 use super::run;
 use super::scenario::Scenario;
 use super::world::Violation;
@@ -11,7 +12,7 @@ const MOST_RUNS: u32 = 2_000;
 const FEW_CALLS: usize = 3;
 
 struct Shrink {
-    rule: &'static str,
+    rule: Rule,
     best: Scenario,
     runs_left: u32,
 }
@@ -81,6 +82,13 @@ impl Shrink {
         }
     }
 
+    fn features(&mut self) {
+        for feature in self.best.features.iter().collect::<Vec<_>>() {
+            let fewer = Scenario { features: self.best.features.without(feature), ..self.best.clone() };
+            self.try_keep(fewer);
+        }
+    }
+
     fn earlier_death(&mut self) {
         let [point] = self.best.crash_at[..] else { return };
         for earlier in 0..point {
@@ -101,6 +109,7 @@ pub(super) fn shrink(scenario: &Scenario, violation: &Violation) -> Scenario {
         shrink.crashes();
         shrink.calls();
         shrink.faults();
+        shrink.features();
         if shrink.best == before || shrink.runs_left == 0 {
             break;
         }

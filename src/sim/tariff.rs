@@ -24,11 +24,15 @@ pub(super) struct Tariff {
     output: i64,
     request: i64,
     pub(super) priced: bool,
+    /// Called on the caller's own key: what it bills is no cost of ours.
+    pub(super) own_key: bool,
+    /// The most output of one call, unless the caller asks for less.
+    pub(super) max_output: u64,
 }
 
-/// The first hangs up when its reader leaves, the others bill to the end; the third reports usage unasked; what the last one
-/// costs nobody knows here, though it bills. Fractions of a nano-dollar on purpose.
-pub(super) const TARIFFS: [Tariff; 4] = [
+/// The first hangs up when its reader leaves, the others bill to the end; the third reports usage unasked and writes long
+/// replies; the fourth is called on the caller's own key; what the last one costs nobody knows here, though it bills. Fractions of a nano-dollar on purpose.
+pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "alpha",
         model: "m",
@@ -38,6 +42,8 @@ pub(super) const TARIFFS: [Tariff; 4] = [
         output: 600_000_000_000,
         request: 0,
         priced: true,
+        own_key: false,
+        max_output: 200,
     },
     Tariff {
         provider: "beta",
@@ -48,6 +54,8 @@ pub(super) const TARIFFS: [Tariff; 4] = [
         output: 79_990_000_000,
         request: 12_500,
         priced: true,
+        own_key: false,
+        max_output: 200,
     },
     Tariff {
         provider: "gamma",
@@ -58,6 +66,20 @@ pub(super) const TARIFFS: [Tariff; 4] = [
         output: 1_000_000_000_001,
         request: 0,
         priced: true,
+        own_key: false,
+        max_output: 3_000,
+    },
+    Tariff {
+        provider: "own",
+        model: "o",
+        family: "together",
+        input: 90_000_000_000,
+        cached: 90_000_000_000,
+        output: 270_000_000_000,
+        request: 0,
+        priced: true,
+        own_key: true,
+        max_output: 200,
     },
     Tariff {
         provider: "dark",
@@ -68,6 +90,8 @@ pub(super) const TARIFFS: [Tariff; 4] = [
         output: 2_000_000_000,
         request: 0,
         priced: false,
+        own_key: false,
+        max_output: 200,
     },
 ];
 
@@ -109,19 +133,21 @@ impl Tariff {
             + i128::from(self.request) * MILLION
     }
 
-    /// What one exchange with these tokens is billed, in nano-dollars.
+    /// What one exchange with these tokens is billed to us, in nano-dollars.
     pub(super) fn cost_nano(&self, tokens: Tokens) -> i128 {
-        half_even(self.exact(tokens), SCALE)
+        if self.own_key { 0 } else { half_even(self.exact(tokens), SCALE) }
     }
 
     /// Input alone, without the price of the call: what an attempt that came to nothing may cost.
     pub(super) fn input_nano(&self, tokens: u64) -> i128 {
-        if self.priced { half_even(i128::from(tokens) * i128::from(self.input), SCALE) } else { 0 }
+        if self.priced && !self.own_key { half_even(i128::from(tokens) * i128::from(self.input), SCALE) } else { 0 }
     }
 
-    /// What a user owes for these tokens: the cost with the fee, rounded once, never nothing for something.
-    pub(super) fn charge_nano(&self, tokens: Tokens) -> i128 {
-        let (num, den) = (self.exact(tokens) * (FEE.1 + FEE.0), SCALE * FEE.1);
+    /// What a user owes for these tokens: the cost with the platform's share, rounded once, never nothing for something; on a key
+    /// of its own the share alone.
+    pub(super) fn charge_nano(&self, tokens: Tokens, share: (i128, i128)) -> i128 {
+        let of_cost = if self.own_key { share.0 } else { share.1 + share.0 };
+        let (num, den) = (self.exact(tokens) * of_cost, SCALE * share.1);
         half_even(num, den).max(i128::from(num > 0))
     }
 

@@ -2,11 +2,15 @@
 //! operator have been told, how much time has passed; and the points at which the process may die.
 //! Refuses to know: how a process is built (life) and what must be true at the end (check).
 
-use super::scenario::{Fault, Scenario};
+use super::fault::Fault;
+use super::mark::Mark;
+use super::plan::Ask;
+use super::rule::Rule;
+use super::scenario::Scenario;
 use super::tariff::Tokens;
-use crate::adapters::stores::memory::Disk;
+use crate::adapters::stores::memory::{Disk, MemoryLedger};
 use crate::base::{Money, OrderId, Result, Timestamp};
-use crate::domain::ledger::{Reply, Ticket};
+use crate::domain::ledger::{Action, Reply, Ticket};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,12 +20,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 /// When the simulation begins: 21 November 2026.
-const START: Timestamp = Timestamp(1_795_219_200_000);
+pub(super) const START: Timestamp = Timestamp(1_795_219_200_000);
 
 /// On whose way a point lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
-    Call(u32),
+    Call(Ask),
     Operator,
     Ledger,
     Sweeper,
@@ -41,16 +45,17 @@ impl fmt::Display for Who {
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule is broken.
-    pub rule: &'static str,
+    pub rule: Rule,
     pub what: String,
 }
 
 /// One exchange as its provider keeps it: the second witness.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    pub(super) call: u32,
+    pub(super) ask: Ask,
     pub(super) provider: &'static str,
+    /// It used no more output than it was told to.
+    pub(super) kept_bound: bool,
     /// What the invoice will say; `None`: nothing.
     pub(super) billed: Option<Tokens>,
     /// The usage that went out, and whether its parts fit.
@@ -65,6 +70,23 @@ pub(super) struct Told {
     pub(super) charge: Option<Money>,
     /// The reply came to its end.
     pub(super) ended: bool,
+    /// It says that it was given before.
+    pub(super) replayed: bool,
+    /// Of an error in the gateway's own words.
+    pub(super) code: Option<String>,
+    pub(super) body: Vec<u8>,
+    pub(super) life: u32,
+    /// Since the simulation began.
+    pub(super) asked_at: Duration,
+    pub(super) ended_at: Duration,
+}
+
+/// How something ended that the operator had to get done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Booked,
+    /// The ledger says no, or there is nothing to be done any more.
+    Dropped(&'static str),
 }
 
 /// What everybody outside has seen so far.
@@ -81,11 +103,24 @@ pub(super) struct Seen {
     pub(super) places: BTreeMap<&'static str, u64>,
     pub(super) injected: BTreeMap<Fault, u64>,
     pub(super) exchanges: Vec<Exchange>,
-    pub(super) told: BTreeMap<u32, Told>,
-    /// Which call an order is for.
-    pub(super) calls: BTreeMap<OrderId, u32>,
-    /// Payments that the ledger has confirmed.
-    pub(super) confirmed: BTreeSet<u32>,
+    pub(super) told: BTreeMap<Ask, Told>,
+    /// Which request an order is for.
+    pub(super) asks: BTreeMap<OrderId, Ask>,
+    /// What the operator has got done.
+    pub(super) done: BTreeMap<u32, Done>,
+    /// What the operator wrote down to ask for, where that depends on what it saw.
+    pub(super) decided: BTreeMap<u32, Action>,
+    /// Deliveries of reports that were confirmed: task and number.
+    pub(super) delivered: BTreeSet<(u32, u32)>,
+    /// Orders that a power cut took with it, or threw back to what they were at the last sync.
+    pub(super) lost: BTreeSet<OrderId>,
+    /// Orders that a process had queued when it was given up for dead.
+    pub(super) fenced: BTreeSet<OrderId>,
+    /// The ledger of the last process.
+    pub(super) ledger: Option<Arc<MemoryLedger>>,
+    /// How often each rule was put to the test, and what was come upon.
+    pub(super) checked: BTreeMap<Rule, u64>,
+    pub(super) marks: BTreeMap<Mark, u64>,
     /// Settlements that were answered with an error: nobody was promised anything.
     pub(super) unpromised: BTreeSet<OrderId>,
     pub(super) violations: Vec<Violation>,
@@ -131,8 +166,20 @@ impl World {
         Timestamp(START.0.saturating_add(seen.shift_ms)).plus(seen.elapsed)
     }
 
-    pub(super) fn violate(&self, rule: &'static str, what: String) {
+    pub(super) fn violate(&self, rule: Rule, what: String) {
         self.seen().violations.push(Violation { rule, what });
+    }
+
+    /// Puts a rule to the test.
+    pub(super) fn expect(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) {
+        *self.seen().checked.entry(rule).or_default() += 1;
+        if !holds {
+            self.violate(rule, what());
+        }
+    }
+
+    pub(super) fn mark(&self, mark: Mark) {
+        *self.seen().marks.entry(mark).or_default() += 1;
     }
 
     /// Returns when the process has died.
@@ -168,6 +215,19 @@ impl Process {
     pub(super) fn is_alive(&self) -> bool {
         let seen = self.world.seen();
         seen.alive && seen.life == self.life
+    }
+
+    pub(super) fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// The operator ends it and starts another.
+    pub(super) fn kill(&self) {
+        let mut seen = self.world.seen();
+        if seen.alive && seen.life == self.life {
+            seen.alive = false;
+            self.world.crash.notify_one();
+        }
     }
 
     /// Since the simulation began.

@@ -112,7 +112,7 @@ fn query(asked: &Arguments) -> Result<SettledQuery> {
 fn prices(gateway: &Gateway, asked: &Arguments) -> Result<Prices> {
     let wrong = |error: Error| refuse(error.message, "price");
     let given = asked.price.as_ref().map(read_price).transpose().map_err(wrong)?.map(|mut sheet| {
-        sheet.source = "re-rating".to_owned();
+        "re-rating".clone_into(&mut sheet.source);
         PinnedPrice::of(&sheet)
     });
     let name = format!("{}/{}", asked.provider, asked.model);

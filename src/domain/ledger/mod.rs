@@ -44,6 +44,6 @@ pub use settle::{Amounts, hold_for, own_key_amounts, own_key_hold_for, settle_am
 pub use spend::{Dimension, Spend, SpendQuery};
 pub use state::{BudgetAlert, Grant, Needs, OpRecord, State, Wallet, WalletKind, WindowId, Writes};
 pub use statement::{Statement, UsageLine, When};
-pub use store::{Durability, EntryQuery, GrantSummary, Journal, Ledger, NamedPosting, OrderReceipt, Ticket, WalletSummary};
+pub use store::{Durability, EntryQuery, GrantSummary, Journal, Ledger, NamedPosting, OrderReceipt, Read, Recalled, Ticket, WalletSummary};
 pub use terms::{Borne, ChargeFor, CostTo, FeeFor, HoldPolicy, Legs, Outcome, SettlementPolicy, Terms, WalletTerms};
 pub use verify::{Check, Compensation, Finding, Remedy, Report, Severity, Subject, Verifier};

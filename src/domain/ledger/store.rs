@@ -137,6 +137,12 @@ pub struct GrantSummary {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A marked request as the ledger knows it: how its order stands, and the order's facts where they are readable.
+pub type Recalled = Option<(OnceRecord, Option<OrderReceipt>)>;
+
+/// A read on the request's way: a store that would block its thread does it on another one.
+pub type Read<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
 /// The ledger. Writes are queued and answered when durable; reads see what is committed.
 pub trait Ledger: Send + Sync {
     /// Queues a command. A reserve may be refused with `Overloaded`; whatever settles is always taken.
@@ -150,8 +156,8 @@ pub trait Ledger: Send + Sync {
     fn wallets(&self) -> Result<Vec<WalletSummary>>;
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>>;
 
-    /// A marked request with how its order stands; `None` if there is none, or if its time is over.
-    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>>;
+    /// A marked request; `None` if there is none, or if its time is over.
+    fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled>;
 
     /// Open orders of this process whose deadline is at or before `now`. Only it can tell whether a call is still under way, so
     /// that neither a long call nor a clock that jumps ends a hold early.

@@ -2,7 +2,7 @@
 //! again by the command line that the failure names.
 
 use super::holds::play;
-use gotoai::sim::{Failure, Sabotage};
+use gotoai::sim::{Failure, Named, Sabotage};
 use serde_json::json;
 
 fn found(sabotage: Sabotage, enumerate: bool) -> Failure {

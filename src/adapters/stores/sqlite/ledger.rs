@@ -9,7 +9,7 @@ use super::{once, reader, receipts, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
     AnchorEvidence, Balance, Command, Durability, EntryQuery, Event, ExportQuery, ExportSink, Exported, GrantSummary, Hash, Journal,
-    Ledger, NamedPosting, OnceRecord, OrderReceipt, Report, Ticket, Wallet, WalletKind, WalletSummary,
+    Ledger, NamedPosting, OrderReceipt, Read, Recalled, Report, Ticket, Wallet, WalletKind, WalletSummary,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -170,8 +170,19 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn once(&self, scope: &Hash, now: Timestamp) -> Result<Option<OnceRecord>> {
-        self.database.with(|c| once::find(c, scope, now))
+    fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
+        let database = self.database.clone();
+        let read = move || {
+            database.with(|c| {
+                let Some(known) = once::find(c, &scope, now)? else { return Ok(None) };
+                let receipt = receipts::by_id(c, known.order)?;
+                Ok(Some((known, receipt)))
+            })
+        };
+        Box::pin(async move {
+            let gone = |error| Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause(error);
+            tokio::task::spawn_blocking(read).await.map_err(gone)?
+        })
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
