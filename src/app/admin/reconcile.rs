@@ -8,7 +8,7 @@ use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Date, Error, ErrorKind, Exact, Money, Result, Rounding};
 use crate::domain::ledger::{Action, CloseGap, Move};
-use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Terms, Scope, Theirs, Tolerance, UnitPrice, match_bill};
+use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Scope, Terms, Theirs, Tolerance, UnitPrice, match_bill};
 use crate::protocol::billing::{self, Bill, Counts, Format};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -129,7 +129,8 @@ fn close(gateway: &Gateway, actor: &str, reason: &str, terms: &Terms, gap: &Gap)
         Scope::Line(name) => (None, Some(name.as_str().into())),
         Scope::Day => (None, None),
     };
-    let posting = |one: &Proposal| Move { debit: one.debit.as_str().into(), credit: one.credit.as_str().into(), amount_nano: one.amount_nano };
+    let posting =
+        |one: &Proposal| Move { debit: one.debit.as_str().into(), credit: one.credit.as_str().into(), amount_nano: one.amount_nano };
     let closing = CloseGap {
         gap: gap.id.as_str().into(),
         provider: terms.provider.as_str().into(),

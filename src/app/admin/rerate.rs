@@ -12,8 +12,8 @@ use crate::base::{Date, Error, ErrorKind, Exact, Money, OrderId, Ratio, Result};
 use crate::domain::catalog::{Endpoint, PinnedPrice, Rating, Sell, sell_for};
 use crate::domain::identity::KeyStore;
 use crate::domain::ledger::{
-    Action, Amounts, Command, Ledger, LedgerReader, Operation, OrderReceipt, OrderState, Rated, Refusal, Reply, SettlePayload, SettledQuery, Span,
-    Ticket, TrueUp, corrected_charge, hex,
+    Action, Amounts, Command, Ledger, LedgerReader, Operation, OrderReceipt, OrderState, Rated, Refusal, Reply, SettlePayload,
+    SettledQuery, Span, Ticket, TrueUp, corrected_charge, hex,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -112,7 +112,7 @@ fn query(asked: &Arguments) -> Result<SettledQuery> {
 fn prices(gateway: &Gateway, asked: &Arguments) -> Result<Prices> {
     let wrong = |error: Error| refuse(error.message, "price");
     let given = asked.price.as_ref().map(read_price).transpose().map_err(wrong)?.map(|mut sheet| {
-        sheet.source = "re-rating".to_owned();
+        "re-rating".clone_into(&mut sheet.source);
         PinnedPrice::of(&sheet)
     });
     let name = format!("{}/{}", asked.provider, asked.model);
@@ -159,7 +159,14 @@ fn plan(gateway: &Gateway, prices: &Prices, order: &OrderReceipt) -> Result<Plan
 }
 
 /// The terms of an order that had no price: those that hold for it now, in the standard tier: nobody noted which one served.
-fn unpinned(gateway: &Gateway, prices: &Prices, order: &OrderReceipt, settled: &SettlePayload, price: Arc<PinnedPrice>, builder: Ratio) -> Rated {
+fn unpinned(
+    gateway: &Gateway,
+    prices: &Prices,
+    order: &OrderReceipt,
+    settled: &SettlePayload,
+    price: Arc<PinnedPrice>,
+    builder: Ratio,
+) -> Rated {
     let provider = settled.provider.as_deref().unwrap_or(&order.order.provider);
     let endpoint = settled.endpoint.as_deref().unwrap_or(&order.reserve.endpoint);
     let model = endpoint.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(endpoint);
@@ -204,7 +211,9 @@ fn apply(gateway: &Gateway, actor: &str, reason: &str, changes: Vec<(&OrderRecei
             }
             Reply::Done { duplicate: true, .. } => report.same += 1,
             Reply::Refused(Refusal::Conflict) => {
-                report.left.push(json!({ "order": id.to_string(), "why": "changed meanwhile, or had this price before: look at its entries" }));
+                report
+                    .left
+                    .push(json!({ "order": id.to_string(), "why": "changed meanwhile, or had this price before: look at its entries" }));
             }
             Reply::Refused(refusal) => return Err(refusal.to_error(&id.to_string())),
             other @ (Reply::Held { .. } | Reply::Settled { .. }) => {

@@ -58,7 +58,8 @@ pub(super) fn true_up(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Resul
     let op = op_id(&["true_up", &id.to_string(), &reference]);
     let booked = book(gateway, op, actor, &reason, Action::TrueUp(Box::new(evidence)), &id.to_string())?;
     let after = found()?;
-    let figures = |order: &OrderReceipt| json!({ "state": order.order.state.name(), "charge": order.order.charge, "cost": order.order.cost });
+    let figures =
+        |order: &OrderReceipt| json!({ "state": order.order.state.name(), "charge": order.order.charge, "cost": order.order.cost });
     let mut shown = receipt(&after);
     shown["before"] = figures(&before);
     shown["entry_seq"] = booked.seq.into();
@@ -77,10 +78,12 @@ fn evidence(gateway: &Gateway, order: &OrderReceipt, asked: &Arguments) -> Resul
             return Err(conflict(format!("order '{id}' has no price yet: give it one with ledger.rerate, which charges it")));
         }
         OrderState::Released => {
-            let cost = cost.or(row.cost.and_then(|cost| Exact::new(cost.as_nano().into(), 1)));
+            let booked = row.cost.and_then(|cost| Exact::new(cost.as_nano().into(), 1));
+            let needed = || refuse(format!("order '{id}' was charged nothing: say what its provider bills for it"), "cost");
+            let cost = cost.or(booked).ok_or_else(needed)?;
             let usage = asked.usage.unwrap_or(settled.usage);
             let source = if usage == Usage::default() { UsageSource::None } else { UsageSource::Provider };
-            (None, usage, source, Amounts::ZERO.at_cost(cost.unwrap_or(Exact::ZERO))?)
+            (None, usage, source, Amounts::ZERO.at_cost(cost)?)
         }
         OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional => of_served(gateway, order, settled, asked.usage, cost)?,
     };
@@ -95,7 +98,13 @@ fn evidence(gateway: &Gateway, order: &OrderReceipt, asked: &Arguments) -> Resul
 
 type Evidence = (Option<Rated>, Usage, UsageSource, Amounts);
 
-fn of_served(gateway: &Gateway, order: &OrderReceipt, settled: &SettlePayload, told: Option<Usage>, cost: Option<Exact>) -> Result<Evidence> {
+fn of_served(
+    gateway: &Gateway,
+    order: &OrderReceipt,
+    settled: &SettlePayload,
+    told: Option<Usage>,
+    cost: Option<Exact>,
+) -> Result<Evidence> {
     let mut terms = pinned(gateway, order, settled, None)?;
     if cost.is_some() && terms.upstream.is_some() {
         return Err(refuse("the call was made on the user's own provider key: its cost is none of ours", "cost"));

@@ -20,8 +20,8 @@ mod supply;
 
 pub use crate::adapters::telemetry::{LogFormat, LogLevel};
 pub use crate::domain::ledger::Durability;
-pub(super) use price::read_price;
 pub use ledger::{AlertSettings, LedgerSettings};
+pub(super) use price::read_price;
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};
 pub use server::{AuthSettings, LogSettings, ServerSettings, StoreSettings, TlsSettings};

@@ -49,7 +49,9 @@ fn section(path: &str, members: &Map<String, Value>) -> Result<Section> {
             Value::String(text) => Node::Text(Scalar { place, text: text.trim().to_owned(), shown: Some(text.clone()) }),
             Value::Object(members) => Node::Map(section(&place, members)?),
             // A number has been through a binary fraction by now.
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(wrong(&place, "must be a text, such as \"0.15\"")),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                return Err(wrong(&place, "must be a text, such as \"0.15\""));
+            }
         };
         Ok((name.clone(), node))
     };

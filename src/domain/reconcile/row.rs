@@ -1,8 +1,8 @@
 //! Owns: our side of a reconciliation: what was booked for one provider, by day, model and key.
 //! Refuses to know: where it is stored.
 
-use crate::base::{Date, Exact, Result, Timestamp};
 use super::cell::Scope;
+use crate::base::{Date, Exact, Result, Timestamp};
 use crate::protocol::billing::{Counter, Counts};
 use std::collections::{BTreeMap, BTreeSet};
 

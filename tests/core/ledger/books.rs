@@ -7,7 +7,7 @@ use super::store::Store;
 use gotoai::adapters::stores::sqlite::Database;
 use gotoai::base::{Date, Exact, KeyId, Timestamp};
 use gotoai::domain::ledger::{
-    Action, Attempt, AttemptOutcome, CloseGap, Command, Loss, Move, Rated, Refusal, Reply, Settle, UsageSource, WalletKind,
+    Action, Attempt, AttemptOutcome, CloseGap, Command, Ledger, Loss, Move, Rated, Refusal, Reply, Settle, UsageSource, WalletKind,
 };
 use gotoai::domain::reconcile::{Books, OurRow, Scope};
 use gotoai::protocol::billing::Counter;
@@ -172,7 +172,10 @@ fn a_closed_gap_says_what_it_explains() {
     store.run(operate(3, Action::CloseGap(closing(moves))));
     let database = Database::open(&store.path()).unwrap();
     let closed = database.closed(PROVIDER).unwrap();
-    assert_eq!(closed.iter().map(|gap| (gap.cost_nano, gap.suspense_nano, &gap.scope)).collect::<Vec<_>>(), [(8, 7, &Scope::Model("m".into()))]);
+    assert_eq!(
+        closed.iter().map(|gap| (gap.cost_nano, gap.suspense_nano, &gap.scope)).collect::<Vec<_>>(),
+        [(8, 7, &Scope::Model("m".into()))]
+    );
     assert_eq!(closed[0].explained, [(Counter::OutputText, -7)].into());
     assert_eq!(database.closed("other").unwrap(), []);
     for wrong in [posting("wallet:w:cash", "prov:acme:payable", 1), posting("prov:acme:payable", "rev:fee", 1)] {

@@ -1,13 +1,15 @@
 //! Owns: the worked examples of the ledger law, section 2, for what people and payment providers do, and for what is corrected
 //! after the fact; by the law's numbers, with every posting.
 
-use super::commands::{PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling, top_up};
+use super::commands::{
+    PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling, top_up,
+};
 use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply, Settle, TrueUp,
-    UsageSource, WalletKind, WalletName,
+    Action, Adjust, Amounts, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply, Settle,
+    TrueUp, UsageSource, WalletKind, WalletName,
 };
 
 fn prepaid(cash: i64) -> Memory {
@@ -198,13 +200,21 @@ fn case_11_evidence_clears_suspense_and_loss() {
     let Command::Settle(undelivered) = settle_undelivered(1, 321) else { unreachable!() };
     memory.run(&Command::Settle(Box::new(Settle { suspense: true, ..*undelivered })));
     moves(&memory, &[("exp:loss:undelivered", "prov:acme:suspense", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
+    // Another estimate waits as the first one did.
+    let estimate = TrueUp {
+        amounts: following(&memory, 330).amounts.without_charge(),
+        usage_source: UsageSource::Estimated,
+        ..following(&memory, 330)
+    };
+    memory.run(&true_up(6, estimate));
+    moves(&memory, &[("exp:loss:estimate", "prov:acme:suspense", 9)]);
     let nothing = TrueUp { amounts: following(&memory, 300).amounts.without_charge(), ..following(&memory, 300) };
     memory.run(&true_up(3, nothing));
-    moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 21)]);
+    moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 30)]);
     let less = TrueUp { amounts: following(&memory, 290).amounts.without_charge(), ..following(&memory, 290) };
     memory.run(&true_up(4, less));
     moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 10)]);
-    assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-290));
+    assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-281));
 }
 
 #[test]
@@ -214,10 +224,8 @@ fn case_9_evidence_about_a_failed_attempt() {
     let mut served = settling(1, 5_000, UsageSource::Provider);
     served.losses = vec![Loss { provider: "broken".into(), cost_nano: 1_200 }];
     memory.run(&Command::Settle(Box::new(served)));
-    let evidence = |memory: &Memory, cost_nano| TrueUp {
-        losses: vec![Loss { provider: "broken".into(), cost_nano }],
-        ..following(memory, 5_000)
-    };
+    let evidence =
+        |memory: &Memory, cost_nano| TrueUp { losses: vec![Loss { provider: "broken".into(), cost_nano }], ..following(memory, 5_000) };
     let of = evidence(&memory, 1_000);
     memory.run(&true_up(3, of));
     moves(&memory, &[("prov:broken:suspense", "prov:broken:payable", 1_000), ("prov:broken:suspense", "exp:loss:failover", 200)]);

@@ -6,8 +6,8 @@ use super::rows;
 use crate::base::{Date, Error, ErrorKind, Money, OpId, OrderId, Result, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
-    AccountPath, Balance, GrantSummary, Journal, Ledger, LedgerReader, OrderReceipt, Posting, SettledQuery, Span, Statement, UsageLine, Wallet,
-    WalletTerms, When, unhex,
+    AccountPath, Balance, GrantSummary, Journal, Ledger, LedgerReader, OrderReceipt, Posting, SettledQuery, Span, Statement, UsageLine,
+    Wallet, WalletTerms, When, unhex,
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashMap;

@@ -9,7 +9,9 @@ use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::Hash;
 use crate::domain::ledger::command::{Refusal, Reply};
 use crate::domain::ledger::event::{Event, EventKind, GrantEndPayload};
-use crate::domain::ledger::operation::{Action, Adjust, CloseGap, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp};
+use crate::domain::ledger::operation::{
+    Action, Adjust, CloseGap, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp,
+};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::state::{Grant, OpRecord, Wallet};
 use std::sync::Arc;
