@@ -53,7 +53,7 @@ def test_the_providers_count_settles_an_estimate(gateway: gotoai.SyncGateway, si
     site.twin.script({"omit_usage": True})
     order = call(gateway)
     before = site.books.order(order)
-    assert (before["state"], spent(site)[0]) == ("provisional", 0)
+    assert (before["state"], spent(site)[0]) == ("provisional", Decimal(0))
     count = {"input_uncached": 3, "output_text": 2, "request": 1}
     usage = [part for name, number in count.items() for part in ("--usage", f"{name}={number}")]
     line = ("ledger", "true-up", order, *usage, "--reason", "dashboard", "--actor", "ann")
@@ -63,7 +63,7 @@ def test_the_providers_count_settles_an_estimate(gateway: gotoai.SyncGateway, si
     assert Decimal(settled["charge"]) < Decimal(before["charge"])
     assert (settled["before"]["state"], settled["before"]["charge"]) == ("provisional", before["charge"])
     assert settled["attempts"] == before["attempts"], "what was known of it stays"
-    assert spent(site) == (Decimal(settled["charge"]), 0)
+    assert spent(site) == (Decimal(settled["charge"]), Decimal(0))
     again = site.run(*line)
     assert (again["duplicate"], again["entry_seq"]) == (True, settled["entry_seq"])
     entry = site.books.order(order)["entries"][-1]
