@@ -79,6 +79,7 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
             sell: Sell::Markup(Ratio { num: 55, den: 1000 }),
             builder: Ratio::ZERO,
             upstream: None,
+            reported: None,
         }),
         usage,
         usage_source: UsageSource::Provider,

@@ -103,9 +103,7 @@ class Gateway:
 
     async def stream(self, target: str, content: object, *, idempotency_key: str | None = None) -> EventStream:
         """One exchange with a streamed reply."""
-        status, headers, answer = await self.request(
-            "POST", target, encode(content), json_headers(idempotency_key)
-        )
+        status, headers, answer = await self.request("POST", target, encode(content), json_headers(idempotency_key))
         if status >= 400:
             raise errors.from_reply(status, headers, await _whole(answer))
         return EventStream(headers, answer)

@@ -84,9 +84,7 @@ class SyncGateway:
         except CoreError as error:
             raise errors.from_core(error) from None
 
-    def call(
-        self, method: str, target: str, content: object = None, *, idempotency_key: str | None = None
-    ) -> Reply:
+    def call(self, method: str, target: str, content: object = None, *, idempotency_key: str | None = None) -> Reply:
         """One exchange with JSON both ways."""
         body = b"" if content is None else encode(content)
         status, headers, answer = self.request(method, target, body, json_headers(idempotency_key))
@@ -94,9 +92,7 @@ class SyncGateway:
 
     def stream(self, target: str, content: object, *, idempotency_key: str | None = None) -> SyncEventStream:
         """One exchange with a streamed reply."""
-        status, headers, answer = self.request(
-            "POST", target, encode(content), json_headers(idempotency_key)
-        )
+        status, headers, answer = self.request("POST", target, encode(content), json_headers(idempotency_key))
         if status >= 400:
             raise errors.from_reply(status, headers, _whole(answer))
         return SyncEventStream(headers, answer)

@@ -208,7 +208,8 @@ const fn place_of(kind: EventKind) -> &'static str {
         | EventKind::Extend
         | EventKind::Payout
         | EventKind::Invoice
-        | EventKind::Adjust => "submit other",
+        | EventKind::Adjust
+        | EventKind::GapClosed => "submit other",
     }
 }
 

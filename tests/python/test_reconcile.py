@@ -157,6 +157,40 @@ def test_each_kind_of_gap_is_named(bill: list[Export], site: Site) -> None:
     assert reconcile(site, bill)["ok"]
 
 
+def test_what_is_booked_closes_its_gap(bill: list[Export], site: Site, tmp_path: Path) -> None:
+    """Every kind at once: an order that is not billed, a bill without an order, other counts, another price."""
+    bill = without(bill, REASONER)
+    results(bill, 0).append({**of(bill, MODEL)[0], "model": "gpt-4o-2024-08-06"})
+    outside = {"value": "1.25", "currency": "usd"}
+    results(bill, 1).append({**of(bill, MODEL)[1], "line_item": "gpt-4o-2024-08-06, input", "amount": outside})
+    of(bill, MODEL)[0]["input_cached_tokens"] += 5
+    of(bill, EMBEDDER)[1]["amount"]["value"] = "0.5"
+    found = reconcile(site, bill)
+    assert not found["ok"]
+    assert len(found["gaps"]) == 4
+    with pytest.raises(CoreError, match="reason"):
+        reconcile(site, bill, apply=True)
+    names = [tmp_path / "usage.json", tmp_path / "costs.json"]
+    for name, one in zip(names, bill, strict=True):
+        name.write_text(json.dumps(one), encoding="utf-8")
+    line = ("ledger", "reconcile", "--provider", "openai", *map(str, names), "--until", today())
+    done = site.run(*line, "--apply", "--actor", "ann", "--reason", "bill of November")
+    assert (done["ok"], done["gaps"], len(done["booked"])) == (True, [], 4)
+    assert {one["gap"] for one in done["booked"]} == {gap["id"] for gap in found["gaps"]}
+    clean = reconcile(site, bill)
+    assert (clean["ok"], clean["gaps"], clean["totals"]["difference"]) == (True, [], "0.00")
+    assert clean["totals"]["ours"]["closed_gaps"] == 4
+    entries = site.books.ask("ledger.entries", limit=10_000)["entries"]
+    kept = [entry for entry in entries if entry["kind"] == "gap_closed"]
+    assert [(entry["actor"], entry["payload"]["day"]) for entry in kept] == [("ann", today())] * 4
+    assert site.run(*line, "--apply", "--actor", "ann", "--reason", "again")["booked"] == []
+    # What is billed later opens only its own difference.
+    of(bill, EMBEDDER)[1]["amount"]["value"] = "0.6"
+    later = reconcile(site, bill)
+    assert [one["amount"] for one in later["proposals"]] == ["0.10"]
+    assert site.books.ask("ledger.verify")["ok"]
+
+
 def test_an_estimate_gives_way_to_the_bill(gateway: gotoai.SyncGateway, site: Site) -> None:
     site.twin.script({"omit_usage": True})
     reply = gateway.chat.completions.create(model=MODEL, messages=MESSAGES)

@@ -61,7 +61,7 @@ def acknowledge(
     epilog=options.examples(
         "gotoai ledger repair fnd_0a1b2c",
         "gotoai ledger repair fnd_0a1b2c --apply --actor ann --reason 'grant has expired'",
-        "gotoai ledger repair gap_17 --debit exp:provider_variance --credit prov:openai:payable --amount 0.25",
+        "gotoai ledger repair fnd_0a1b2c --debit exp:loss:crash --credit prov:openai:payable --amount 0.25",
     ),
 )
 @click.argument("finding")

@@ -122,7 +122,8 @@ def view_new(key: Mapping[str, Any]) -> None:
 
 def view_list(answer: Mapping[str, Any]) -> None:
     """All keys, a row each."""
-    columns = ["id", "name", "hint", "scopes", "models", "user_path", "wallet", "mode", "builder", "expires_at", "status"]
+    limits = ["scopes", "models", "user_path", "wallet", "mode", "builder", "expires_at"]
+    columns = ["id", "name", "hint", *limits, "status"]
     render.table("Keys", columns, [[key.get(name) for name in columns] for key in answer["keys"]])
 
 

@@ -66,7 +66,7 @@ def verify(data_dir: str | None, config: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@group.command(epilog=options.examples("gotoai ledger builders", "gotoai ledger builders --json | jq '.builders[].owed'"))
+@group.command(epilog=options.examples("gotoai ledger builders", "gotoai ledger builders --json"))
 @options.store
 def builders(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Lists who earns a share on calls, and what is owed to each."""

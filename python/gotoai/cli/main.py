@@ -101,9 +101,10 @@ for command in (
 
 
 ledger.group.add_command(export.export)
-# Adds its commands, and those of `statement`, to the groups of wallet and ledger as it is read.
+# These add their commands, and those of `statement`, to the groups of wallet and ledger as they are read.
 import_module("gotoai.cli.payments")
 import_module("gotoai.cli.spend")
+import_module("gotoai.cli.corrections")
 
 
 def run() -> None:

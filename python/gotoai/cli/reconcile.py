@@ -30,6 +30,7 @@ def pair(value: str) -> tuple[str, str]:
         "gotoai ledger reconcile --full",
         "gotoai ledger reconcile --provider openai usage.json costs.json",
         "gotoai ledger reconcile --provider bedrock cur.csv --since 2026-09-01 --until 2026-09-30",
+        "gotoai ledger reconcile --provider openai usage.json costs.json --apply --actor ann --reason 'bill of May'",
         "gotoai ledger reconcile --provider anthropic report.json --map-key apikey_01Rj2N=key_0190d3c1e5 --json",
     ),
 )
@@ -45,6 +46,9 @@ def pair(value: str) -> tuple[str, str]:
 @click.option(
     "--map-model", "models", type=pair, multiple=True, metavar="THEIRS=OURS", help="The bill's model is this one."
 )
+@findings.applied("With files: books what closes the gaps")
+@findings.actor
+@findings.reason
 @options.store
 def reconcile(
     files: tuple[IO[str], ...],
@@ -55,13 +59,16 @@ def reconcile(
     until: str | None,
     keys: tuple[tuple[str, str], ...],
     models: tuple[tuple[str, str], ...],
+    apply: bool,
+    actor: str | None,
+    reason: str | None,
     data_dir: str | None,
     config: str | None,
     as_json: bool,
 ) -> None:
     """Compares the books with themselves, or with a provider's files. Exits with 1 on a finding or gap."""
     if not files:
-        if provider:
+        if provider or apply:
             raise click.UsageError("a provider is compared by its files: name them")
         findings.reconcile(full, data_dir, config, as_json)
         return
@@ -71,7 +78,10 @@ def reconcile(
         content = [{"name": file.name, "content": file.read()} for file in files]
     except UnicodeDecodeError as error:
         raise click.UsageError(f"a file is no UTF-8 text: {error}") from None
-    asked = {"content": content, "from": since, "to": until, "key_map": dict(keys), "model_map": dict(models)}
+    maps = {"key_map": dict(keys), "model_map": dict(models)}
+    asked: dict[str, Any] = {"content": content, "from": since, "to": until, **maps}
+    if apply:
+        asked |= {"apply": True, "actor": actor, "reason": reason}
     with session.connect(data_dir, config, as_json) as gateway:
         report = gateway.ask("ledger.reconcile", level=1, provider=provider, format=form, **asked)
     render.show(report, as_json, view)
@@ -80,7 +90,10 @@ def reconcile(
 
 
 def view(report: Mapping[str, Any]) -> None:
-    """Gaps with both sides' figures, what to book for them, the totals."""
+    """What was booked, gaps with both sides' figures, what to book for them, the totals."""
+    for one in report.get("booked", []):
+        entry = f"is entry {one['entry_seq']}" if one["entry_seq"] else f"is left open: {one['left']}"
+        render.line(f"{one['day']} {one['model'] or 'all'}, {one['class']} ({one['gap']}) {entry}")
     columns = ["day", "model", "key", "gap", "calls>", "ours>", "tokens>", "ours>", "cost>", "ours>", "tolerance", "id"]
     render.table("Gaps", columns, [row(gap) for gap in report["gaps"]])
     for name, meaning in {gap["class"]: gap["meaning"] for gap in report["gaps"]}.items():
@@ -116,6 +129,7 @@ def view_totals(report: Mapping[str, Any]) -> None:
     theirs, ours = report["totals"]["theirs"], report["totals"]["ours"]
     pairs: list[tuple[str, object]] = [
         ("days", f"{report['from']} to {report['to']}, by {', '.join(report['matched_by'])}"),
+        ("calls across midnight", f"by their {report['days_by']}" if report.get("days_by") == "end" else None),
         ("rows", f"{report['rows']} read, {report['unread_rows']} not understood, {report['left_out']} of other days"),
         ("billed", theirs["cost"]),
         ("booked", ours["cost"]),
@@ -123,6 +137,8 @@ def view_totals(report: Mapping[str, Any]) -> None:
         ("provisional", ours.get("provisional_cost")),
         ("in suspense, failover", ours.get("suspended_failover")),
         ("in suspense, crash", ours.get("suspended_crash")),
+        ("in suspense, estimates", ours.get("suspended_estimate")),
+        ("of closed gaps", ours.get("closed_cost")),
         ("unpriced orders", ours.get("unpriced_orders")),
     ]
     render.facts(f"Reconciliation with {report['provider']}", pairs)

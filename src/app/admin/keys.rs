@@ -57,7 +57,7 @@ fn builder(asked: &Create) -> Result<Option<(Arc<str>, Ratio)>> {
         (None, Some(_)) => return Err(refuse("'builder_percent' needs the builder's name".to_owned(), "builder")),
     };
     let share = Ratio::from_percent(percent).map_err(|why| refuse(why, "builder_percent"))?;
-    if share.num == 0 || share.num / share.den > BUILDER_PERCENT_MAX / 100 {
+    if share.num == 0 || u64::from(share.num) * 100 > u64::from(BUILDER_PERCENT_MAX) * u64::from(share.den) {
         return Err(refuse(format!("'{percent}' is not between 0 and {BUILDER_PERCENT_MAX} percent"), "builder_percent"));
     }
     Ok(Some((name.into(), share)))

@@ -1,10 +1,14 @@
 //! Owns: the operation of reconciliation, and its level 1: a provider's files against the books, arguments in, report out.
-//! Refuses to know: what a gap means (domain/reconcile), how a file is read (protocol/billing), booking the proposals.
+//! Books the gaps where it is told to.
+//! Refuses to know: what a gap means (domain/reconcile), how a file is read (protocol/billing).
 
+use super::booking::{self, submit};
 use super::{findings, read};
 use crate::app::Gateway;
+use crate::app::gateway::op_id;
 use crate::base::{Date, Error, ErrorKind, Exact, Money, Result, Rounding};
-use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Terms, Theirs, Tolerance, UnitPrice, match_bill};
+use crate::domain::ledger::{Action, CloseGap, Move};
+use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Scope, Terms, Theirs, Tolerance, UnitPrice, match_bill};
 use crate::protocol::billing::{self, Bill, Counts, Format};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -32,6 +36,10 @@ struct Arguments {
     key_map: BTreeMap<String, String>,
     #[serde(default)]
     model_map: BTreeMap<String, String>,
+    /// Books what the gaps propose, so that they are closed.
+    #[serde(default)]
+    apply: bool,
+    reason: Option<String>,
 }
 
 /// Read first: the other arguments follow from it. Without a level, files make it level 1.
@@ -61,7 +69,7 @@ fn refuse(param: &'static str, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidRequest, why).with_param(param)
 }
 
-pub(super) fn reconcile(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+pub(super) fn reconcile(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let Level { level, provider, content } = read(arguments)?;
     let of_files = provider.is_some() || content.is_some();
     match level.unwrap_or(if of_files { LEVEL_PROVIDER } else { LEVEL_INTERNAL }) {
@@ -78,9 +86,66 @@ pub(super) fn reconcile(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         return Err(refuse("content", "the files are about no day: they hold neither rows nor buckets"));
     };
     let end = Date::of_day(terms.to.day_number() + 1).start();
-    let ours = gateway.database.daily(&terms.provider, terms.from.start(), end)?;
-    let done = match_bill(&bill.rows, &ours, &terms).ok_or_else(|| refuse("content", "a sum of amounts is too large to be exact"))?;
-    Ok(report(&bill, &terms, &done))
+    let compare = || {
+        let ours = gateway.database.daily(&terms.provider, terms.from.start(), end)?;
+        let closed = gateway.database.closed(&terms.provider)?;
+        match_bill(&bill.rows, &ours, &closed, &terms).ok_or_else(|| refuse("content", "a sum of amounts is too large to be exact"))
+    };
+    let done = compare()?;
+    if !asked.apply {
+        return Ok(report(&bill, &terms, &done));
+    }
+    let why = asked.reason.as_deref().ok_or_else(|| refuse("reason", "booking needs a reason"))?;
+    let reason = booking::text(why, "reason")?;
+    if !bill.unread.is_empty() {
+        return Err(refuse("content", "rows of the files were not understood, so nothing is booked; compare without 'apply' to see them"));
+    }
+    let mut booked = Vec::new();
+    for gap in &done.gaps {
+        booked.push(close(gateway, actor, &reason, &terms, gap)?);
+    }
+    let mut shown = report(&bill, &terms, &compare()?);
+    shown["booked"] = booked.into();
+    Ok(shown)
+}
+
+/// Books one gap, once: its id is made of the figures on both sides. What costs nothing that is known is left open.
+fn close(gateway: &Gateway, actor: &str, reason: &str, terms: &Terms, gap: &Gap) -> Result<Value> {
+    let mut shown = json!({
+        "gap": gap.id,
+        "class": gap.class.name(),
+        "day": text(gap.day),
+        "model": gap.model,
+        "key": gap.key,
+        "proposals": gap.proposals.iter().map(proposal).collect::<Vec<_>>(),
+        "entry_seq": Value::Null,
+    });
+    if !gap.costed {
+        shown["left"] = "the files do not say what it costs".into();
+        return Ok(shown);
+    }
+    let (model, line) = match &gap.scope {
+        Scope::Model(name) => (Some(name.as_str().into()), None),
+        Scope::Line(name) => (None, Some(name.as_str().into())),
+        Scope::Day => (None, None),
+    };
+    let posting =
+        |one: &Proposal| Move { debit: one.debit.as_str().into(), credit: one.credit.as_str().into(), amount_nano: one.amount_nano };
+    let closing = CloseGap {
+        gap: gap.id.as_str().into(),
+        provider: terms.provider.as_str().into(),
+        day: text(gap.day).into(),
+        model,
+        line,
+        key: gap.key.as_deref().map(Into::into),
+        explains: gap.explains.iter().map(|(counter, count)| (counter.name().into(), *count)).collect(),
+        moves: gap.proposals.iter().map(posting).collect(),
+    };
+    let booked = submit(gateway, op_id(&["gap", &gap.id]), actor, reason, Action::CloseGap(closing))?;
+    let booked = booked.map_err(|refusal| refusal.to_error(&gap.id))?;
+    shown["entry_seq"] = booked.seq.into();
+    shown["duplicate"] = booked.duplicate.into();
+    Ok(shown)
 }
 
 fn read_files(asked: &Arguments) -> Result<Bill> {
@@ -165,6 +230,9 @@ fn ours(side: &OurRow) -> Value {
         "unpriced_orders": side.unpriced,
         "suspended_failover": usd(side.failover_nano),
         "suspended_crash": usd(side.crash_nano),
+        "suspended_estimate": usd(side.estimate_nano),
+        "closed_gaps": side.closed,
+        "closed_cost": usd(side.closed_nano),
         "price_sheets": side.price_sheets,
     })
 }
@@ -216,6 +284,7 @@ fn report(bill: &Bill, terms: &Terms, done: &Reconciliation) -> Value {
         "provider": terms.provider,
         "from": text(terms.from),
         "to": text(terms.to),
+        "days_by": done.days_by.name(),
         "matched_by": if done.keyed { vec!["day", "model", "key"] } else { vec!["day", "model"] },
         "rows": bill.rows.len(),
         "repeated": bill.repeated,

@@ -78,10 +78,12 @@ fn evidence(gateway: &Gateway, order: &OrderReceipt, asked: &Arguments) -> Resul
             return Err(conflict(format!("order '{id}' has no price yet: give it one with ledger.rerate, which charges it")));
         }
         OrderState::Released => {
-            let cost = cost.or(row.cost.and_then(|cost| Exact::new(cost.as_nano().into(), 1)));
+            let booked = row.cost.and_then(|cost| Exact::new(cost.as_nano().into(), 1));
+            let needed = || refuse(format!("order '{id}' was charged nothing: say what its provider bills for it"), "cost");
+            let cost = cost.or(booked).ok_or_else(needed)?;
             let usage = asked.usage.unwrap_or(settled.usage);
             let source = if usage == Usage::default() { UsageSource::None } else { UsageSource::Provider };
-            (None, usage, source, Amounts::ZERO.at_cost(cost.unwrap_or(Exact::ZERO))?)
+            (None, usage, source, Amounts::ZERO.at_cost(cost)?)
         }
         OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional => of_served(gateway, order, settled, asked.usage, cost)?,
     };

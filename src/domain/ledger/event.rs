@@ -42,10 +42,11 @@ pub enum EventKind {
     Payout = 70,
     Invoice = 71,
     Adjust = 80,
+    GapClosed = 81,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::WalletOpened,
         Self::TopUp,
         Self::AccountOpened,
@@ -70,6 +71,7 @@ impl EventKind {
         Self::Payout,
         Self::Invoice,
         Self::Adjust,
+        Self::GapClosed,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -98,6 +100,7 @@ impl EventKind {
             Self::Payout => "payout",
             Self::Invoice => "invoice",
             Self::Adjust => "adjust",
+            Self::GapClosed => "gap_closed",
         }
     }
 

@@ -12,6 +12,7 @@ use super::terms::Terms;
 use crate::base::{OpId, OrderId};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One cold command. The same `op` with the same action counts once; with another action it is a conflict.
@@ -43,6 +44,7 @@ pub enum Action {
     Payout(Payout),
     Invoice(Invoice),
     Adjust(Adjust),
+    CloseGap(CloseGap),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +159,35 @@ pub struct Adjust {
     pub finding: Option<Arc<str>>,
 }
 
+/// A difference between a provider's bill and our books is accepted as the bill has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseGap {
+    /// The gap's id: the figures on both sides.
+    pub gap: Arc<str>,
+    pub provider: Arc<str>,
+    /// UTC, such as `2026-12-01`.
+    pub day: Arc<str>,
+    /// What of the day it is about: a model or another line of the bill, or all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
+    /// What the bill counts beyond our orders, or (negative) does not, by counter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub explains: BTreeMap<Arc<str>, i64>,
+    pub moves: Vec<Move>,
+}
+
+/// A posting between accounts named by path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    pub debit: Arc<str>,
+    pub credit: Arc<str>,
+    pub amount_nano: i64,
+}
+
 /// The payload of a cold command's entry: who did it, why, and what.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Operated<T> {
@@ -184,6 +215,7 @@ impl Operation {
             Action::Payout(action) => self.told(action),
             Action::Invoice(action) => self.told(action),
             Action::Adjust(action) => self.told(action),
+            Action::CloseGap(action) => self.told(action),
         }
     }
 
@@ -224,6 +256,7 @@ impl Action {
             Self::Payout(_) => EventKind::Payout,
             Self::Invoice(_) => EventKind::Invoice,
             Self::Adjust(_) => EventKind::Adjust,
+            Self::CloseGap(_) => EventKind::GapClosed,
         }
     }
 
@@ -240,7 +273,7 @@ impl Action {
             | Self::CashOutPaid(Payment { wallet, .. })
             | Self::CashOutFailed(Payment { wallet, .. })
             | Self::Chargeback(Payment { wallet, .. }) => Some(wallet),
-            Self::Refund(_) | Self::TrueUp(_) | Self::Payout(_) | Self::Invoice(_) | Self::Adjust(_) => None,
+            Self::Refund(_) | Self::TrueUp(_) | Self::Payout(_) | Self::Invoice(_) | Self::Adjust(_) | Self::CloseGap(_) => None,
         }
     }
 
@@ -261,7 +294,8 @@ impl Action {
             | Self::Chargeback(_)
             | Self::Payout(_)
             | Self::Invoice(_)
-            | Self::Adjust(_) => None,
+            | Self::Adjust(_)
+            | Self::CloseGap(_) => None,
         }
     }
 

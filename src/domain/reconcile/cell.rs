@@ -3,7 +3,7 @@
 
 use super::matching::Terms;
 use super::model_name::model_key;
-use super::row::OurRow;
+use super::row::{ClosedGap, OurRow};
 use crate::base::{Date, Exact};
 use crate::protocol::billing::{BillRow, Counter, Counts, LineKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,18 +60,34 @@ impl Cell {
     /// Our counts as this bill would show them: what it does not count apart is counted in the wider counter. Counters that the bill
     /// does not have at all are left out.
     pub fn counts(&self) -> Vec<Diff> {
-        let mut ours: Counts = self.theirs.usage.keys().map(|counter| (*counter, 0)).collect();
-        for (counter, count) in &self.ours.usage {
-            let mut place = Some(*counter);
+        let mut ours: BTreeMap<Counter, i128> = self.theirs.usage.keys().map(|counter| (*counter, 0)).collect();
+        let used = self.ours.usage.iter().map(|(counter, count)| (*counter, i128::from(*count)));
+        let explained = self.ours.explained.iter().map(|(counter, count)| (*counter, i128::from(*count)));
+        for (counter, count) in used.chain(explained) {
+            let mut place = Some(counter);
             while let Some(wider) = place.filter(|place| !ours.contains_key(place)) {
                 place = wider.within();
             }
             if let Some(sum) = place.and_then(|place| ours.get_mut(&place)) {
-                *sum = sum.saturating_add(*count);
+                *sum += count;
             }
         }
-        let pairs = self.theirs.usage.iter().map(|(counter, count)| (*counter, *count, ours.get(counter).copied().unwrap_or(0)));
+        let booked = |counter| u64::try_from(ours.get(counter).copied().unwrap_or(0).max(0)).unwrap_or(u64::MAX);
+        let pairs = self.theirs.usage.iter().map(|(counter, count)| (*counter, *count, booked(counter)));
         pairs.map(|(counter, theirs, ours)| Diff { counter, theirs, ours }).collect()
+    }
+
+    /// What the bill counts beyond our orders, or (negative) does not: what closing the gap explains.
+    pub(super) fn unexplained(&self) -> BTreeMap<Counter, i64> {
+        let difference = |theirs: u64, ours: u64| i64::try_from(i128::from(theirs) - i128::from(ours)).unwrap_or(i64::MAX);
+        if self.theirs.rows > 0 {
+            let counts = self.counts().into_iter().map(|diff| (diff.counter, difference(diff.theirs, diff.ours)));
+            return counts.filter(|(_, count)| *count != 0).collect();
+        }
+        // The bill names none of it.
+        let ours = self.ours.usage.iter().filter(|(counter, _)| self.ours.uses(**counter));
+        let left = |counter, used| difference(0, used) - self.ours.explained.get(counter).copied().unwrap_or(0);
+        ours.map(|(counter, used)| (*counter, left(counter, *used))).collect()
     }
 }
 
@@ -139,7 +155,7 @@ impl Grouping {
 type Place = (Date, Scope, Option<String>);
 
 /// The cells of a bill and our rows, all within the terms' days, and whether keys are told apart.
-pub(super) fn cells(bill: &[&BillRow], ours: &[&OurRow], terms: &Terms) -> Option<(Vec<Cell>, bool)> {
+pub(super) fn cells(bill: &[&BillRow], ours: &[&OurRow], closed: &[&ClosedGap], terms: &Terms) -> Option<(Vec<Cell>, bool)> {
     let grouping = Grouping::of(bill, terms);
     let mut cells: BTreeMap<Place, Cell> = BTreeMap::new();
     let our_key = |key: &Option<String>| if grouping.keyed { key.clone() } else { None };
@@ -149,6 +165,13 @@ pub(super) fn cells(bill: &[&BillRow], ours: &[&OurRow], terms: &Terms) -> Optio
             let cell = find(&mut cells, (row.day, scope, our_key(&row.key)), Some(&row.model));
             cell.ours.add(row);
         }
+    }
+    for gap in closed {
+        let name = match &gap.scope {
+            Scope::Model(name) | Scope::Line(name) => Some(name.as_str()),
+            Scope::Day => None,
+        };
+        find(&mut cells, (gap.day, gap.scope.clone(), our_key(&gap.key)), name).ours.close(gap);
     }
     for row in bill {
         for scope in grouping.scopes_of(row, terms) {

@@ -126,7 +126,12 @@ pub(super) fn classify(cell: &Cell, tolerance: &Tolerance) -> Option<(GapClass, 
 fn unbilled(cell: &Cell) -> Option<GapClass> {
     let ours = &cell.ours;
     let uncertain = ours.provisional == ours.orders && (ours.provisional > 0 || ours.suspense_nano() > 0);
-    let used = ours.cost_nano != 0 || ours.usage.values().any(|count| *count > 0);
+    let used = ours.cost_nano != 0 || ours.usage.keys().any(|counter| ours.uses(*counter));
+    // Where costs are compared by the day, it is that cell that has them.
+    let open = ours.usage.keys().any(|counter| ours.uses(*counter)) || (cell.settles && (used || waits(cell)));
+    if ours.closed > 0 && !open {
+        return None;
+    }
     match (uncertain, used) {
         (true, _) => Some(GapClass::UncertainResolved),
         (false, true) => Some(GapClass::MissingThere),
@@ -134,12 +139,17 @@ fn unbilled(cell: &Cell) -> Option<GapClass> {
     }
 }
 
+/// Is something in suspense that this cell could settle, or has not been looked at yet?
+const fn waits(cell: &Cell) -> bool {
+    cell.ours.suspense_nano() > 0 && (cell.settles || cell.ours.closed == 0)
+}
+
 fn both(cell: &Cell, counted: Counted, difference: Option<i128>, cost_fits: bool) -> Option<GapClass> {
     let ours = &cell.ours;
     let requests = cell.theirs.requests.map(|requests| requests.cmp(&ours.orders));
     let agree = matches!(counted, Counted::Equal | Counted::Unknown) && difference.is_none_or(|difference| difference == 0);
     if agree {
-        return (ours.suspense_nano() > 0 && (counted == Counted::Equal || difference.is_some())).then_some(GapClass::UncertainResolved);
+        return (waits(cell) && (counted == Counted::Equal || difference.is_some())).then_some(GapClass::UncertainResolved);
     }
     let more = counted == Counted::More || (counted != Counted::Equal && requests == Some(Ordering::Greater));
     if ours.failover_nano > 0 && more {

@@ -4,7 +4,7 @@
 use super::cell::{Cell, Diff, Scope, Theirs, cells};
 use super::classify::{Counted, GapClass, billed_nano, classify};
 use super::propose::{Proposal, propose};
-use super::row::OurRow;
+use super::row::{ClosedGap, OurRow};
 use crate::base::{Date, Exact, Money, Ratio, Rounding};
 use crate::protocol::billing::{BillRow, Counter, LineKind};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -88,6 +88,27 @@ pub struct Gap {
     pub counts: Vec<Diff>,
     pub unit_prices: Vec<UnitPrice>,
     pub proposals: Vec<Proposal>,
+    pub scope: Scope,
+    /// What closing it explains: counts of the bill beyond our orders.
+    pub explains: BTreeMap<Counter, i64>,
+    /// The bill says what it costs, or another cell of the same day does: it can be closed.
+    pub costed: bool,
+}
+
+/// By which of their days calls are compared that crossed midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DaysBy {
+    Start,
+    End,
+}
+
+impl DaysBy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::End => "end",
+        }
+    }
 }
 
 /// Both sides in sums.
@@ -110,18 +131,32 @@ pub struct Reconciliation {
     pub matched: usize,
     /// Whether keys were told apart.
     pub keyed: bool,
+    pub days_by: DaysBy,
     /// Rows of the bill outside the days.
     pub left_out: u64,
     pub totals: Totals,
 }
 
-/// Compares a bill with our books. `None`: a sum is beyond 128 bits.
-pub fn match_bill(bill: &[BillRow], ours: &[OurRow], terms: &Terms) -> Option<Reconciliation> {
+/// Compares a bill with our books. Calls that crossed midnight are taken by the day of their start, or all of them by that of their
+/// end where that leaves fewer gaps: providers do the one or the other. `None`: a sum is beyond 128 bits.
+pub fn match_bill(bill: &[BillRow], ours: &[OurRow], closed: &[ClosedGap], terms: &Terms) -> Option<Reconciliation> {
+    let by_start = compare(bill, ours, closed, terms)?;
+    if by_start.gaps.is_empty() || ours.iter().all(|row| row.day == row.ended) {
+        return Some(by_start);
+    }
+    let ended: Vec<OurRow> = ours.iter().map(|row| OurRow { day: row.ended, ..row.clone() }).collect();
+    let by_end = compare(bill, &ended, closed, terms)?;
+    let open = |done: &Reconciliation| (done.gaps.iter().filter(|gap| gap.beyond_tolerance).count(), done.gaps.len());
+    Some(if open(&by_end) < open(&by_start) { Reconciliation { days_by: DaysBy::End, ..by_end } } else { by_start })
+}
+
+fn compare(bill: &[BillRow], ours: &[OurRow], closed: &[ClosedGap], terms: &Terms) -> Option<Reconciliation> {
     let in_days: Vec<&BillRow> = bill.iter().filter(|row| terms.covers(row.day)).collect();
     let left_out = u64::try_from(bill.len() - in_days.len()).unwrap_or(u64::MAX);
     let (taxes, rows): (Vec<&BillRow>, Vec<&BillRow>) = in_days.into_iter().partition(|row| row.kind == LineKind::Tax);
     let ours: Vec<&OurRow> = ours.iter().filter(|row| terms.covers(row.day)).collect();
-    let (cells, keyed) = cells(&rows, &ours, terms)?;
+    let closed: Vec<&ClosedGap> = closed.iter().filter(|gap| terms.covers(gap.day)).collect();
+    let (cells, keyed) = cells(&rows, &ours, &closed, terms)?;
     let mut gaps = Vec::new();
     for cell in &cells {
         if let Some((class, beyond_tolerance)) = classify(cell, &terms.tolerance) {
@@ -129,8 +164,8 @@ pub fn match_bill(bill: &[BillRow], ours: &[OurRow], terms: &Terms) -> Option<Re
         }
     }
     let tax = taxes.iter().filter_map(|row| row.cost).try_fold(Exact::ZERO, Exact::checked_add)?;
-    let totals = totals(&cells, &ours, tax, terms)?;
-    Some(Reconciliation { matched: cells.len() - gaps.len(), cells: cells.len(), gaps, keyed, left_out, totals })
+    let totals = totals(&cells, &ours, &closed, tax, terms)?;
+    Some(Reconciliation { matched: cells.len() - gaps.len(), cells: cells.len(), gaps, keyed, days_by: DaysBy::Start, left_out, totals })
 }
 
 fn gap(cell: &Cell, class: GapClass, beyond_tolerance: bool, provider: &str) -> Option<Gap> {
@@ -148,6 +183,9 @@ fn gap(cell: &Cell, class: GapClass, beyond_tolerance: bool, provider: &str) -> 
         counts: cell.counts(),
         unit_prices: unit_prices(cell),
         proposals,
+        scope: cell.scope.clone(),
+        explains: cell.unexplained(),
+        costed: billed_nano(cell).is_some() || !cell.settles,
     })
 }
 
@@ -156,7 +194,7 @@ fn gap_id(cell: &Cell, class: GapClass, provider: &str) -> String {
     let (theirs, ours) = (&cell.theirs, &cell.ours);
     let cost = theirs.cost.map(|cost| cost.to_string());
     let text = format!(
-        "gap 1|{provider}|{:?}|{:?}|{:?}|{}|{:?}|{:?}|{cost:?}|{}|{:?}|{}|{}|{}|{}",
+        "gap 2|{provider}|{:?}|{:?}|{:?}|{}|{:?}|{:?}|{cost:?}|{}|{:?}|{:?}|{}|{}|{}|{}|{}",
         cell.day,
         cell.scope,
         cell.key,
@@ -165,10 +203,12 @@ fn gap_id(cell: &Cell, class: GapClass, provider: &str) -> String {
         theirs.usage,
         ours.orders,
         ours.usage,
+        ours.explained,
         ours.cost_nano,
         ours.provisional_nano,
         ours.failover_nano,
         ours.crash_nano,
+        ours.estimate_nano,
     );
     let mut id = String::from("gap_");
     for byte in &digest(&SHA256, text.as_bytes()).as_ref()[..16] {
@@ -198,7 +238,7 @@ fn unit_prices(cell: &Cell) -> Vec<UnitPrice> {
 }
 
 /// Sums over the cells that are compared once: a day's own cell repeats what its models' cells have.
-fn totals(cells: &[Cell], ours: &[&OurRow], tax: Exact, terms: &Terms) -> Option<Totals> {
+fn totals(cells: &[Cell], ours: &[&OurRow], closed: &[&ClosedGap], tax: Exact, terms: &Terms) -> Option<Totals> {
     let mut theirs = Theirs::default();
     let mut billed = 0;
     for cell in cells {
@@ -221,6 +261,9 @@ fn totals(cells: &[Cell], ours: &[&OurRow], tax: Exact, terms: &Terms) -> Option
     let mut sum = OurRow::new(terms.from, String::new(), None);
     for row in ours {
         sum.add(row);
+    }
+    for gap in closed {
+        sum.close(gap);
     }
     Some(Totals { theirs, billed_nano: billed, tax, ours: sum })
 }

@@ -13,9 +13,9 @@ mod row;
 
 pub use cell::{Cell, Diff, Scope, Theirs};
 pub use classify::GapClass;
-pub use matching::{Gap, Reconciliation, Terms, Tolerance, Totals, UnitPrice, match_bill};
+pub use matching::{DaysBy, Gap, Reconciliation, Terms, Tolerance, Totals, UnitPrice, match_bill};
 pub use propose::Proposal;
-pub use row::{Books, OurRow};
+pub use row::{Books, ClosedGap, OurRow};
 
 #[cfg(test)]
 mod tests;

@@ -72,7 +72,8 @@ pub(super) fn propose(provider: &str, finding: &str, cell: &Cell, class: GapClas
 /// much (negative), is returned.
 fn suspended(draft: &mut Draft<'_>, accounts: &Accounts, cell: &Cell, difference: i128) -> Option<i128> {
     let mut rest = difference;
-    for (amount, loss) in [(cell.ours.failover_nano, FAILOVER), (cell.ours.crash_nano, CRASH)] {
+    let ours = &cell.ours;
+    for (amount, loss) in [(ours.failover_nano, FAILOVER), (ours.crash_nano, CRASH), (ours.estimate_nano, &*accounts.cogs)] {
         let confirmed = amount.min(rest.max(0));
         draft.add(&accounts.suspense, &accounts.payable, confirmed, "suspended cost that the provider bills")?;
         draft.add(&accounts.suspense, loss, amount - confirmed, "suspended cost that the provider does not bill")?;

@@ -44,7 +44,7 @@ fn ours(day: i64, model: &str, orders: u64, input: u64, cached: u64, output: u64
 }
 
 fn reconcile(bill: &[BillRow], ours: &[OurRow]) -> Reconciliation {
-    match_bill(bill, ours, &terms()).unwrap()
+    match_bill(bill, ours, &[], &terms()).unwrap()
 }
 
 /// The only gap: class, beyond the tolerance, postings as `debit -> credit amount`.
@@ -173,15 +173,15 @@ fn keys_are_told_apart_where_the_map_speaks_of_the_whole_bill() {
     let (mut rows, mut booked) = (bill(0, "gpt-4o", 2, 100, 0, 30, None), [ours(0, "gpt-4o", 2, 100, 0, 30, 0)]);
     let mut terms = terms();
     terms.key_map.insert("key_theirs".into(), "key_ours".into());
-    let keyed = match_bill(&rows, &booked, &terms).unwrap();
+    let keyed = match_bill(&rows, &booked, &[], &terms).unwrap();
     assert_eq!((keyed.keyed, keyed.gaps.len()), (true, 0));
     booked[0].key = Some("key_other".into());
-    let apart = match_bill(&rows, &booked, &terms).unwrap();
+    let apart = match_bill(&rows, &booked, &[], &terms).unwrap();
     let classes: Vec<_> = apart.gaps.iter().map(|gap| (gap.class, gap.key.as_deref())).collect();
     assert_eq!(classes, [(GapClass::MissingThere, Some("key_other")), (GapClass::MissingHere, Some("key_ours"))]);
     // Costs are grouped by project, of which the map does not speak.
     rows.extend(bill(0, "gpt-4o", 0, 0, 0, 0, Some("0")));
-    let coarse = match_bill(&rows, &booked, &terms).unwrap();
+    let coarse = match_bill(&rows, &booked, &[], &terms).unwrap();
     assert_eq!((coarse.keyed, coarse.gaps.len()), (false, 0));
 }
 
@@ -192,7 +192,7 @@ fn a_map_of_models_helps_where_rules_do_not() {
     assert_eq!(reconcile(&rows, &booked).gaps.len(), 2);
     let mut terms = terms();
     terms.model_map.insert("Nova2.0Lite".into(), "amazon.nova-2-lite-v1:0".into());
-    assert_eq!(match_bill(&rows, &booked, &terms).unwrap().gaps.len(), 0);
+    assert_eq!(match_bill(&rows, &booked, &[], &terms).unwrap().gaps.len(), 0);
 }
 
 #[test]
@@ -227,6 +227,49 @@ fn a_gap_keeps_its_id_as_long_as_its_figures() {
     assert_ne!(id(1), id(2));
 }
 
+/// What the books say of a gap that was closed by its own proposals.
+fn closing(gap: &Gap) -> ClosedGap {
+    let moved = |account: &str| -> i128 {
+        let signed = |one: &Proposal| i128::from(one.amount_nano) * (i128::from(one.credit == account) - i128::from(one.debit == account));
+        gap.proposals.iter().map(signed).sum()
+    };
+    ClosedGap {
+        day: gap.day,
+        scope: gap.scope.clone(),
+        key: gap.key.clone(),
+        explained: gap.explains.clone(),
+        cost_nano: moved("prov:acme:payable"),
+        suspense_nano: -moved("prov:acme:suspense"),
+    }
+}
+
+#[test]
+fn a_closed_gap_opens_again_when_the_bill_grows() {
+    let closed = [closing(&reconcile(&bill(0, "gpt-4o", 2, 100, 0, 30, Some("0.5")), &[]).gaps[0])];
+    let run = |rows: &[BillRow]| match_bill(rows, &[], &closed, &terms()).unwrap();
+    let same = run(&bill(0, "gpt-4o", 2, 100, 0, 30, Some("0.5")));
+    assert_eq!((same.gaps.len(), same.totals.ours.closed_nano), (0, 500_000_000));
+    let more = run(&bill(0, "gpt-4o", 3, 110, 0, 30, Some("0.6")));
+    let postings: Vec<_> = more.gaps[0].proposals.iter().map(|one| one.amount_nano).collect();
+    assert_eq!(postings, [100_000_000], "only what is new");
+}
+
+#[test]
+fn calls_across_midnight_are_billed_by_their_start_or_by_their_end() {
+    let mut crossing = ours(0, "gpt-4o", 1, 10, 0, 3, 50_000_000);
+    crossing.ended = Date { day: 2, ..DAY };
+    let booked = [ours(0, "gpt-4o", 2, 100, 0, 30, 500_000_000), crossing, ours(1, "gpt-4o", 1, 50, 0, 5, 200_000_000)];
+    let both = |first: (u64, u64, u64, &str), second: (u64, u64, u64, &str)| {
+        let mut rows = bill(0, "gpt-4o", first.0, first.1, 0, first.2, Some(first.3));
+        rows.extend(bill(1, "gpt-4o", second.0, second.1, 0, second.2, Some(second.3)));
+        let done = reconcile(&rows, &booked);
+        (done.days_by, done.gaps.len())
+    };
+    assert_eq!(both((3, 110, 33, "0.55"), (1, 50, 5, "0.2")), (DaysBy::Start, 0));
+    assert_eq!(both((2, 100, 30, "0.5"), (2, 60, 8, "0.25")), (DaysBy::End, 0));
+    assert_eq!(both((2, 100, 30, "0.5"), (1, 50, 5, "0.2")).1, 1, "billed on neither day");
+}
+
 const MODELS: [&str; 3] = ["gpt-4o", "gpt-4o-mini-2024-07-18", "o3-mini"];
 
 prop_compose! {
@@ -251,7 +294,7 @@ prop_compose! {
         row.provisional_nano = if row.provisional == 0 { 0 } else if row.provisional == orders { cost } else { cost * part / 100 };
         row.undelivered_nano = row.provisional_nano * part / 100;
         row.unpriced = if unpriced { orders } else { 0 };
-        (row.failover_nano, row.crash_nano) = (suspense.0 * 30_000_000, suspense.1 * 7);
+        (row.failover_nano, row.crash_nano, row.estimate_nano) = (suspense.0 * 30_000_000, suspense.1 * 7, suspense.0 * 11);
         row
     }
 }
@@ -262,7 +305,7 @@ proptest! {
     fn proposals_bring_what_we_owe_to_the_bill(bills in proptest::collection::vec(any_bill(), 0..8), booked in proptest::collection::vec(any_row(), 0..8)) {
         let (terms, bills) = (terms(), bills.concat());
         let rows: Vec<&BillRow> = bills.iter().collect();
-        let (cells, _) = cells(&rows, &booked.iter().collect::<Vec<_>>(), &terms).unwrap();
+        let (cells, _) = cells(&rows, &booked.iter().collect::<Vec<_>>(), &[], &terms).unwrap();
         for cell in &cells {
             let mut moved: BTreeMap<String, i128> = BTreeMap::new();
             let class = classify(cell, &terms.tolerance);
@@ -282,15 +325,28 @@ proptest! {
                 None => prop_assert_eq!(after("prov:acme:payable"), 0),
             }
         }
-        let done = match_bill(&bills, &booked, &terms).unwrap();
+        let done = match_bill(&bills, &booked, &[], &terms).unwrap();
         prop_assert_eq!(done.cells, done.gaps.len() + done.matched);
+    }
+
+    /// Every gap whose cost is known is closed by what it proposes, and stays closed.
+    #[test]
+    fn a_closed_gap_does_not_come_again(bills in proptest::collection::vec(any_bill(), 0..6), booked in proptest::collection::vec(any_row(), 0..6)) {
+        let bills: Vec<BillRow> = bills.into_iter().flatten().collect();
+        let terms = terms();
+        let done = match_bill(&bills, &booked, &[], &terms).unwrap();
+        let closed: Vec<ClosedGap> = done.gaps.iter().filter(|gap| gap.costed).map(closing).collect();
+        let again = match_bill(&bills, &booked, &closed, &terms).unwrap();
+        let left: Vec<_> = again.gaps.iter().filter(|gap| gap.costed).collect();
+        prop_assert!(left.is_empty(), "{left:?}");
+        prop_assert_eq!(again.gaps.len(), done.gaps.len() - closed.len());
     }
 
     /// Our own rows as a bill leave no gap.
     #[test]
     fn a_true_bill_has_no_gap(booked in proptest::collection::vec(any_row(), 1..6)) {
         let certain: Vec<OurRow> = booked.into_iter().filter(|row| row.orders > 0).map(|mut row| {
-            (row.provisional, row.provisional_nano, row.failover_nano, row.crash_nano, row.unpriced) = (0, 0, 0, 0, 0);
+            (row.provisional, row.provisional_nano, row.failover_nano, row.crash_nano, row.estimate_nano, row.unpriced) = (0, 0, 0, 0, 0, 0);
             row
         }).collect();
         let get = |row: &OurRow, counter| row.usage[&counter];

@@ -50,7 +50,8 @@ impl Audit<'_> {
                 | EventKind::Chargeback
                 | EventKind::Payout
                 | EventKind::Invoice
-                | EventKind::Adjust => {}
+                | EventKind::Adjust
+                | EventKind::GapClosed => {}
             }
             for posting in &entry.postings {
                 let amount = i128::from(posting.amount.as_nano());

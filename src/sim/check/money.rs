@@ -70,7 +70,8 @@ impl Audit<'_> {
                 | Action::CashOutFailed(_)
                 | Action::Payout(_)
                 | Action::Invoice(_)
-                | Action::Adjust(_) => {}
+                | Action::Adjust(_)
+                | Action::CloseGap(_) => {}
             }
         }
         all

@@ -1,11 +1,15 @@
 //! Owns: what the books give a reconciliation: orders of the days asked for, by day, model and key, in the accounts they stand in.
 
-use super::commands::{FAR, PROVIDER, dispatch, open, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling};
+use super::commands::{
+    FAR, PROVIDER, dispatch, open, operate, rated, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling,
+};
 use super::store::Store;
 use gotoai::adapters::stores::sqlite::Database;
-use gotoai::base::{Date, KeyId, Timestamp};
-use gotoai::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, UsageSource, WalletKind};
-use gotoai::domain::reconcile::{Books, OurRow};
+use gotoai::base::{Date, Exact, KeyId, Timestamp};
+use gotoai::domain::ledger::{
+    Action, Attempt, AttemptOutcome, CloseGap, Command, Ledger, Loss, Move, Rated, Refusal, Reply, Settle, UsageSource, WalletKind,
+};
+use gotoai::domain::reconcile::{Books, OurRow, Scope};
 use gotoai::protocol::billing::Counter;
 use std::time::Duration;
 
@@ -102,4 +106,81 @@ fn a_crash_leaves_its_input_in_suspense() {
     let rows = daily(&store, PROVIDER);
     assert_eq!(rows.iter().map(|row| (row.orders, row.crash_nano, row.cost_nano)).collect::<Vec<_>>(), [(0, 40, 0)]);
     assert_eq!(store.balances()["prov:acme:suspense"], 40);
+}
+
+/// A bill is by the day of the request or by the day of the reply: the books say both.
+#[test]
+fn a_call_across_midnight_stands_under_both_its_days() {
+    let store = store();
+    let first = Date::of(store.clock.now());
+    let second = Date::of_day(first.day_number() + 1);
+    store.run(reserve(1, "w", 1000));
+    store.clock.advance(DAY);
+    store.run(settle(1, 100));
+    store.run(reserve(2, "w", 1000));
+    store.run(settle(2, 11));
+    let rows = daily(&store, PROVIDER);
+    assert_eq!(rows.iter().map(|row| (row.day, row.ended, row.orders)).collect::<Vec<_>>(), [(first, second, 1), (second, second, 1)]);
+    let database = Database::open(&store.path()).unwrap();
+    assert_eq!(database.daily(PROVIDER, second.start(), FAR).unwrap().len(), 2, "it ended on that day");
+    assert_eq!(database.daily(PROVIDER, first.start(), second.start()).unwrap().len(), 1, "and began on this one");
+}
+
+#[test]
+fn calls_on_the_users_own_keys_are_on_the_users_bills() {
+    let store = store();
+    store.run(reserve(1, "w", 1000));
+    let used = settling(1, 100, UsageSource::Provider);
+    let (amounts, rated) = Rated { upstream: Some(Exact::ZERO), ..rated() }.rate(&used.usage).unwrap();
+    store.run(Command::Settle(Box::new(Settle { amounts: Some(amounts), rated: Some(rated), ..used })));
+    assert_eq!(daily(&store, PROVIDER), []);
+}
+
+#[test]
+fn an_estimate_in_suspense_is_told_apart() {
+    let store = store();
+    store.run(reserve(1, "w", 1000));
+    let left = Settle { suspense: true, ..settling(1, 10, UsageSource::Estimated) };
+    store.run(Command::Settle(Box::new(left)));
+    let rows = daily(&store, PROVIDER);
+    assert_eq!(rows.iter().map(|row| (row.orders, row.cost_nano, row.estimate_nano)).collect::<Vec<_>>(), [(1, 0, 10)]);
+    assert_eq!(store.balances()["prov:acme:suspense"], 10);
+}
+
+fn closing(moves: Vec<Move>) -> CloseGap {
+    CloseGap {
+        gap: "gap_1".into(),
+        provider: PROVIDER.into(),
+        day: "2026-09-01".into(),
+        model: Some("m".into()),
+        line: None,
+        key: None,
+        explains: [("output_text".into(), -7)].into(),
+        moves,
+    }
+}
+
+#[test]
+fn a_closed_gap_says_what_it_explains() {
+    let store = store();
+    let posting = |debit: &str, credit: &str, amount_nano| Move { debit: debit.into(), credit: credit.into(), amount_nano };
+    let moves = vec![
+        posting("prov:acme:suspense", "prov:acme:payable", 5),
+        posting("prov:acme:suspense", "exp:loss:crash", 2),
+        posting("exp:provider_variance", "prov:acme:payable", 3),
+    ];
+    store.run(operate(3, Action::CloseGap(closing(moves))));
+    let database = Database::open(&store.path()).unwrap();
+    let closed = database.closed(PROVIDER).unwrap();
+    assert_eq!(
+        closed.iter().map(|gap| (gap.cost_nano, gap.suspense_nano, &gap.scope)).collect::<Vec<_>>(),
+        [(8, 7, &Scope::Model("m".into()))]
+    );
+    assert_eq!(closed[0].explained, [(Counter::OutputText, -7)].into());
+    assert_eq!(database.closed("other").unwrap(), []);
+    for wrong in [posting("wallet:w:cash", "prov:acme:payable", 1), posting("prov:acme:payable", "rev:fee", 1)] {
+        let refused = store.run(operate(4, Action::CloseGap(closing(vec![wrong]))));
+        assert_eq!(refused, Reply::Refused(Refusal::BadAccount), "a wallet's money and revenue are none of a bill's affair");
+    }
+    assert!(store.ledger.verify().unwrap().ok());
 }

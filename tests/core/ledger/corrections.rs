@@ -200,13 +200,21 @@ fn case_11_evidence_clears_suspense_and_loss() {
     let Command::Settle(undelivered) = settle_undelivered(1, 321) else { unreachable!() };
     memory.run(&Command::Settle(Box::new(Settle { suspense: true, ..*undelivered })));
     moves(&memory, &[("exp:loss:undelivered", "prov:acme:suspense", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
+    // Another estimate waits as the first one did.
+    let estimate = TrueUp {
+        amounts: following(&memory, 330).amounts.without_charge(),
+        usage_source: UsageSource::Estimated,
+        ..following(&memory, 330)
+    };
+    memory.run(&true_up(6, estimate));
+    moves(&memory, &[("exp:loss:estimate", "prov:acme:suspense", 9)]);
     let nothing = TrueUp { amounts: following(&memory, 300).amounts.without_charge(), ..following(&memory, 300) };
     memory.run(&true_up(3, nothing));
-    moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 21)]);
+    moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 30)]);
     let less = TrueUp { amounts: following(&memory, 290).amounts.without_charge(), ..following(&memory, 290) };
     memory.run(&true_up(4, less));
     moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 10)]);
-    assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-290));
+    assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-281));
 }
 
 #[test]

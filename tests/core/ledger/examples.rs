@@ -5,7 +5,10 @@ use super::commands::{FEE, open, order, rated, release, reserve, reserving, sett
 use super::memory::Memory;
 use gotoai::base::{Exact, Money, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, PinnedPrice, PriceLine, PriceSheet, Rating, Sell, ServiceTier, Usage};
-use gotoai::domain::ledger::{Amounts, Check, Command, Loss, OrderState, Rated, Reply, Settle, UsageSource, WalletKind, settle_amounts};
+use gotoai::domain::ledger::{
+    Amounts, ChargeFor, Check, Command, CostTo, FeeFor, Legs, Loss, OrderState, Outcome, Rated, Reply, Settle, UsageSource, WalletKind,
+    settle_amounts,
+};
 
 /// One prepaid wallet `w` with `cash`.
 fn prepaid(cash: i64, limit: Option<i64>) -> Memory {
@@ -192,6 +195,32 @@ fn case_11_what_was_not_delivered_is_our_loss() {
     moves(&memory, &[("exp:loss:undelivered", "prov:acme:payable", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
 }
 
+/// The provider cuts after a third has arrived: that is charged, the rest of what it bills is our loss.
+#[test]
+fn case_11_what_arrived_before_the_cut_is_charged() {
+    let mut memory = prepaid(25_000_000_000, None);
+    memory.run(&reserve(1, "w", 900_000));
+    let amounts = |tokens| settling(1, tokens, UsageSource::Estimated).amounts.unwrap();
+    let borne = Legs { charge: ChargeFor::Delivered, fee: FeeFor::Charged, cost: CostTo::Payable }.bear(amounts(3_000), amounts(1_000));
+    let cut = Settle {
+        amounts: Some(borne.amounts),
+        loss: borne.loss,
+        outcome: Some(Outcome::ProviderCut),
+        ..settling(1, 3_000, UsageSource::Estimated)
+    };
+    assert_eq!(charged(memory.run(&Command::Settle(Box::new(cut)))), (OrderState::Provisional, Some(1_055)));
+    moves(
+        &memory,
+        &[
+            ("wallet:w:held", "rev:usage", 1_000),
+            ("wallet:w:held", "rev:fee", 55),
+            ("cogs:acme", "prov:acme:payable", 1_000),
+            ("exp:loss:undelivered", "prov:acme:payable", 2_000),
+            ("wallet:w:held", "wallet:w:cash", 898_945),
+        ],
+    );
+}
+
 /// The law's own figures: charge 5 275, hold 1 000, limit 3 000.
 fn overrun() -> Memory {
     let mut memory = prepaid(1000, Some(3000));
@@ -229,6 +258,7 @@ fn case_13_without_a_limit_nothing_becomes_debt() {
     let mut memory = prepaid(1000, None);
     memory.run(&reserve(1, "w", 1000));
     assert_eq!(charged(memory.run(&settle(1, 5000))), (OrderState::Finalized, Some(1000)));
+    moves(&memory, &[("wallet:w:held", "rev:usage", 1000), ("cogs:acme", "prov:acme:payable", 5000)]);
     assert!(!memory.balances().contains_key("wallet:w:recv"));
 }
 

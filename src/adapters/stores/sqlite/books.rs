@@ -3,19 +3,21 @@
 
 use super::connection::Database;
 use crate::base::{Date, Exact, Result, Timestamp};
-use crate::domain::ledger::{EventKind, OrderState, PostingCode};
-use crate::domain::reconcile::{Books, OurRow};
+use crate::domain::ledger::{AccountPath, CloseGap, EventKind, Operated, OrderState};
+use crate::domain::reconcile::{Books, ClosedGap, OurRow, Scope};
 use crate::protocol::billing::Counter;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One row an order that has ended. Its cost is the projection's: corrections of an order are in it.
-const ORDERS: &str = "SELECT o.state, o.cost, o.provider, o.input_cost, o.created_at, r.payload, f.payload, f.kind, \
-     (SELECT coalesce(sum(p.amount), 0) FROM postings p WHERE p.id BETWEEN o.final_seq * 16 AND o.final_seq * 16 + 15 AND p.code = ?3) \
+/// One row an order that has ended. Its cost is the projection's: corrections of an order are in it. The day before the first is read
+/// for calls that crossed midnight.
+const ORDERS: &str = "SELECT o.state, o.cost, o.provider, o.input_cost, o.created_at, r.payload, f.payload, f.kind, o.finished_at \
      FROM orders o JOIN journal r ON r.seq = o.reserve_seq JOIN journal f ON f.seq = o.final_seq \
-     WHERE o.created_at >= ?1 AND o.created_at < ?2 AND o.state <> 0";
+     WHERE (o.created_at >= ?1 OR o.finished_at >= ?1) AND o.created_at < ?2 AND o.state <> 0";
+/// Cold commands are few: the journal itself is not read for them.
+const CLOSED: &str = "SELECT j.payload FROM ops o JOIN journal j ON j.seq = o.seq WHERE o.refusal IS NULL AND j.kind = ?1";
 
 /// What is read of a reserve.
 #[derive(Deserialize)]
@@ -34,10 +36,23 @@ struct Ended {
     usage: BTreeMap<String, u64>,
     price: Option<String>,
     cost_exact: Option<Exact>,
+    rated: Option<Rated>,
+    #[serde(default)]
+    loss_nano: i64,
+    #[serde(default)]
+    suspense_nano: i64,
+    #[serde(default)]
+    confirmed: Vec<Loss>,
     #[serde(default)]
     losses: Vec<Loss>,
     #[serde(default)]
     attempts: Vec<Attempt>,
+}
+
+#[derive(Deserialize)]
+struct Rated {
+    /// On the user's own key at the provider.
+    upstream_cost_exact: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +66,10 @@ struct Attempt {
     endpoint: String,
 }
 
-type Rows = BTreeMap<(Date, String, Option<String>), OurRow>;
+type Rows = BTreeMap<(Days, String, Option<String>), OurRow>;
+
+/// When an order began, and when it ended.
+type Days = (Date, Date);
 
 impl Books for Database {
     /// Reads every order of the time once; what is kept is one row a day, model and key.
@@ -61,34 +79,81 @@ impl Books for Database {
         let read = || -> rusqlite::Result<Rows> {
             let mut rows = Rows::new();
             let mut statement = connection.prepare(ORDERS)?;
-            let mut orders = statement.query((from.0, to.0, PostingCode::UndeliveredLoss as i64))?;
+            let mut orders = statement.query((from.0, to.0))?;
             while let Some(order) = orders.next()? {
-                add(&mut rows, provider, order)?;
+                add(&mut rows, provider, order, |day| (from..to).contains(&day.start()))?;
             }
             Ok(rows)
         };
         read().map(|rows| rows.into_values().collect()).map_err(|error| super::connection::from_sqlite(&error))
     }
+
+    fn closed(&self, provider: &str) -> Result<Vec<ClosedGap>> {
+        self.with(|c| {
+            let mut statement = c.prepare(CLOSED)?;
+            let mut rows = statement.query([EventKind::GapClosed as i64])?;
+            let mut closed = Vec::new();
+            while let Some(row) = rows.next()? {
+                let told: Operated<CloseGap> = parse(row, 0)?;
+                closed.extend(Some(told.action).filter(|gap| *gap.provider == *provider).and_then(|gap| closed_gap(&gap)));
+            }
+            Ok(closed)
+        })
+    }
 }
 
-fn add(rows: &mut Rows, provider: &str, order: &Row<'_>) -> rusqlite::Result<()> {
+/// `None`: its day is none.
+fn closed_gap(gap: &CloseGap) -> Option<ClosedGap> {
+    let moved = |path: AccountPath<'_>| {
+        let path = path.to_string();
+        let sum = |side: fn(&crate::domain::ledger::Move) -> &str| -> i128 {
+            gap.moves.iter().filter(|one| side(one) == path).map(|one| i128::from(one.amount_nano)).sum()
+        };
+        sum(|one| &one.credit) - sum(|one| &one.debit)
+    };
+    Some(ClosedGap {
+        day: Date::parse(&gap.day)?,
+        scope: match (&gap.model, &gap.line) {
+            (Some(model), _) => Scope::Model(model.to_string()),
+            (None, Some(line)) => Scope::Line(line.to_string()),
+            (None, None) => Scope::Day,
+        },
+        key: gap.key.as_deref().map(str::to_owned),
+        explained: gap.explains.iter().filter_map(|(name, count)| Some((Counter::by_name(name)?, *count))).collect(),
+        cost_nano: moved(AccountPath::Payable(&gap.provider)),
+        suspense_nano: -moved(AccountPath::Suspense(&gap.provider)),
+    })
+}
+
+fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) -> bool) -> rusqlite::Result<()> {
     let (state, cost, first): (i64, Option<i64>, String) = (order.get(0)?, order.get(1)?, order.get(2)?);
-    let (kind, undelivered): (i64, i64) = (order.get(7)?, order.get(8)?);
-    let day = Date::of(Timestamp(order.get(4)?));
+    let (kind, created): (i64, i64) = (order.get(7)?, order.get(4)?);
+    let crashed = kind == EventKind::Recover as i64;
+    // When a call ended whose gateway died, nobody knows.
+    let ended_at = order.get::<_, Option<i64>>(8)?.filter(|_| !crashed).unwrap_or(created);
+    let day = (Date::of(Timestamp(created)), Date::of(Timestamp(ended_at)));
+    if !asked(day.0) && !asked(day.1) {
+        return Ok(());
+    }
     let (reserved, ended): (Reserved, Ended) = (parse(order, 5)?, parse(order, 6)?);
     let served = ended.provider.as_deref().unwrap_or(&first) == provider;
     let settled = matches!(
         OrderState::from_number(state),
         Some(OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced)
     );
-    if served && settled {
+    let own_key = ended.rated.as_ref().is_some_and(|rated| rated.upstream_cost_exact.is_some());
+    // What was charged to nobody and billed all the same.
+    let settled = settled || cost.is_some_and(|cost| cost > 0);
+    if served && settled && !own_key {
         let endpoint = ended.endpoint.as_deref().unwrap_or(&reserved.endpoint);
         let row = find(rows, day, model(provider, endpoint), reserved.key.as_deref());
-        let cost = i128::from(cost.unwrap_or(0));
+        let waiting = i128::from(ended.suspense_nano);
+        let cost = i128::from(cost.unwrap_or(0)) - waiting;
+        row.estimate_nano += waiting;
         row.orders += 1;
         row.cost_nano += cost;
         row.cost_exact = row.cost_exact.and_then(|sum| sum.checked_add(ended.cost_exact.unwrap_or(Exact::ZERO)));
-        row.undelivered_nano += i128::from(undelivered);
+        row.undelivered_nano += i128::from(ended.loss_nano).min(cost);
         if state == OrderState::Provisional as i64 {
             row.provisional += 1;
             row.provisional_nano += cost;
@@ -102,13 +167,17 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>) -> rusqlite::Result<()>
         }
         row.price_sheets.extend(ended.price);
     }
-    for loss in ended.losses.iter().filter(|loss| loss.provider == provider && loss.cost_nano > 0) {
-        // The first attempt there: a loss names its provider only.
-        let tried = ended.attempts.iter().map(|attempt| attempt.endpoint.as_str()).find(|endpoint| is_at(provider, endpoint));
+    // The first attempt there: a loss names its provider only.
+    let tried = ended.attempts.iter().map(|attempt| attempt.endpoint.as_str()).find(|endpoint| is_at(provider, endpoint));
+    let of = |losses: &[Loss]| losses.iter().filter(|loss| loss.provider == provider).map(|loss| i128::from(loss.cost_nano)).sum::<i128>();
+    let (suspended, confirmed) = (of(&ended.losses), of(&ended.confirmed));
+    if suspended > 0 || confirmed > 0 {
         let row = find(rows, day, model(provider, tried.unwrap_or(&reserved.endpoint)), reserved.key.as_deref());
-        row.failover_nano += i128::from(loss.cost_nano);
+        row.failover_nano += suspended;
+        row.cost_nano += confirmed;
+        row.cost_exact = row.cost_exact.zip(Exact::new(confirmed, 1)).and_then(|(sum, part)| sum.checked_add(part));
     }
-    if kind == EventKind::Recover as i64 && first == provider {
+    if crashed && first == provider {
         let input_cost: i64 = order.get(3)?;
         let row = find(rows, day, model(provider, &reserved.endpoint), reserved.key.as_deref());
         row.crash_nano += i128::from(input_cost);
@@ -116,9 +185,9 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>) -> rusqlite::Result<()>
     Ok(())
 }
 
-fn find<'a>(rows: &'a mut Rows, day: Date, model: &str, key: Option<&str>) -> &'a mut OurRow {
+fn find<'a>(rows: &'a mut Rows, days: Days, model: &str, key: Option<&str>) -> &'a mut OurRow {
     let (model, key) = (model.to_owned(), key.map(str::to_owned));
-    rows.entry((day, model.clone(), key.clone())).or_insert_with(|| OurRow::new(day, model, key))
+    rows.entry((days, model.clone(), key.clone())).or_insert_with(|| OurRow { ended: days.1, ..OurRow::new(days.0, model, key) })
 }
 
 fn is_at(provider: &str, endpoint: &str) -> bool {

@@ -188,6 +188,7 @@ impl Desk<'_> {
             spent_now = spent;
         }
         let (moved, loss_nano) = self.main_cost(&order, true_up, &before);
+        let suspense_nano = if waits(true_up, &before) { true_up.amounts.cost.as_nano() } else { 0 };
         postings.extend(moved);
         let confirmed = self.attempts_cost(true_up, &before, &mut postings);
         if postings.len() > MAX_POSTINGS {
@@ -204,7 +205,8 @@ impl Desk<'_> {
             order.parts = spent_now;
         }
         let losses = before.losses.iter().filter(|loss| !confirmed.iter().any(|known| known.provider == loss.provider));
-        let told = SettlePayload { loss_nano, absorbed_nano: absorbed, losses: losses.cloned().collect(), confirmed, ..before };
+        let told =
+            SettlePayload { loss_nano, suspense_nano, absorbed_nano: absorbed, losses: losses.cloned().collect(), confirmed, ..before };
         let mut entry = self.entry(operation, postings);
         entry.payload = serde_json::to_vec(&payload(operation, true_up, &order, told)).unwrap_or_default();
         entry.order = Some(order.id);
@@ -221,7 +223,11 @@ impl Desk<'_> {
         let provider = &*true_up.provider;
         let (crashed, unused) = (before.finish == CRASH, order.state == OrderState::Released);
         let booked = order.cost.map_or(if crashed { before.suspense_nano } else { 0 }, Money::as_nano);
-        let standing = Standing { suspended: before.suspense_nano, owed: booked - before.suspense_nano };
+        let (standing, owed) = if waits(true_up, before) {
+            (Standing { suspended: 0, owed: booked }, AccountPath::Suspense(provider))
+        } else {
+            (Standing { suspended: before.suspense_nano, owed: booked - before.suspense_nano }, AccountPath::Payable(provider))
+        };
         let new_nano = true_up.amounts.cost.as_nano();
         let undelivered = (AccountPath::LossUndelivered, if unused { i64::MAX } else { before.loss_nano });
         let (more, less): ((AccountPath<'_>, PostingCode), [(AccountPath<'_>, i64); 2]) = match (unused, crashed) {
@@ -239,7 +245,7 @@ impl Desk<'_> {
                 (more, [undelivered, (AccountPath::Cogs(provider), i64::MAX)])
             }
         };
-        let postings = self.move_cost(provider, standing, new_nano, more, less);
+        let postings = self.move_cost((provider, owed), standing, new_nano, more, less);
         let loss_nano = if unused { new_nano } else { (before.loss_nano - (booked - new_nano).max(0)).max(0) };
         (postings, loss_nano)
     }
@@ -252,7 +258,8 @@ impl Desk<'_> {
             let standing = Standing { suspended: of(&before.losses), owed: of(&confirmed) };
             let less = [(AccountPath::LossFailover, i64::MAX), (AccountPath::LossFailover, 0)];
             let more = (AccountPath::LossFailover, PostingCode::FailoverLoss);
-            postings.extend(self.move_cost(&evidence.provider, standing, evidence.cost_nano, more, less));
+            let to = (&*evidence.provider, AccountPath::Payable(&evidence.provider));
+            postings.extend(self.move_cost(to, standing, evidence.cost_nano, more, less));
             confirmed.retain(|known| known.provider != evidence.provider);
             confirmed.push(evidence.clone());
         }
@@ -263,7 +270,7 @@ impl Desk<'_> {
     /// `less`, each up to so much).
     fn move_cost(
         &mut self,
-        provider: &str,
+        (provider, owed): (&str, AccountPath<'_>),
         standing: Standing,
         new_nano: i64,
         more: (AccountPath<'_>, PostingCode),
@@ -277,10 +284,10 @@ impl Desk<'_> {
             postings.extend(posting(suspense, payable, confirmed, PostingCode::TrueUp));
         }
         if rest > 0 {
-            let (expense, payable) = (self.account(more.0), self.account(AccountPath::Payable(provider)));
-            postings.extend(posting(expense, payable, rest, more.1));
+            let (expense, owed) = (self.account(more.0), self.account(owed));
+            postings.extend(posting(expense, owed, rest, more.1));
         }
-        let given_up = [(AccountPath::Suspense(provider), standing.suspended - confirmed), (AccountPath::Payable(provider), -rest)];
+        let given_up = [(AccountPath::Suspense(provider), standing.suspended - confirmed), (owed, -rest)];
         for (owed, mut amount) in given_up {
             for (expense, limit) in &mut less {
                 let part = amount.min(*limit);
@@ -293,6 +300,15 @@ impl Desk<'_> {
         }
         postings
     }
+}
+
+/// An estimate in suspense stays there until the provider's count or its bill is here, whatever it is rated at.
+fn waits(true_up: &TrueUp, before: &SettlePayload) -> bool {
+    before.suspense_nano > 0 && true_up.usage_source == UsageSource::Estimated && !is_reported(true_up)
+}
+
+fn is_reported(true_up: &TrueUp) -> bool {
+    true_up.rated.as_ref().is_some_and(|rated| rated.reported.is_some())
 }
 
 /// Where a cost stands that is booked.
@@ -321,11 +337,14 @@ fn may_follow(order: &Order, true_up: &TrueUp) -> Result<(), Refusal> {
 
 /// An estimate stays one until the provider's count or its bill is here.
 fn state_after(state: OrderState, true_up: &TrueUp) -> OrderState {
-    let reported = true_up.rated.as_ref().is_some_and(|rated| rated.reported.is_some());
     match state {
         OrderState::LateSettled | OrderState::Released | OrderState::Reserved | OrderState::Expired => state,
         OrderState::Finalized | OrderState::Provisional | OrderState::Unpriced => {
-            if true_up.usage_source == UsageSource::Estimated && !reported { OrderState::Provisional } else { OrderState::Finalized }
+            if true_up.usage_source == UsageSource::Estimated && !is_reported(true_up) {
+                OrderState::Provisional
+            } else {
+                OrderState::Finalized
+            }
         }
     }
 }
@@ -346,7 +365,6 @@ fn payload(operation: &Operation, true_up: &TrueUp, order: &Order, told: SettleP
         charge_nano: nano(order.charge),
         pass_through_nano: nano(order.pass_through),
         cost_nano: nano(order.cost),
-        suspense_nano: 0,
         builder: order.builder.as_ref().map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         finish: if told.finish.is_empty() { "true_up".to_owned() } else { told.finish.clone() },
         actor: Some(Arc::clone(&operation.actor)),

@@ -2,13 +2,16 @@
 //! Refuses to know: orders (`order`, `correct`).
 
 use super::funds::debt;
+use super::order::MAX_POSTINGS;
 use super::{Decided, Desk, posting};
 use crate::base::{Money, Timestamp};
 use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::Hash;
 use crate::domain::ledger::command::{Refusal, Reply};
 use crate::domain::ledger::event::{Event, EventKind, GrantEndPayload};
-use crate::domain::ledger::operation::{Action, Adjust, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp};
+use crate::domain::ledger::operation::{
+    Action, Adjust, CloseGap, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp,
+};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::state::{Grant, OpRecord, Wallet};
 use std::sync::Arc;
@@ -45,6 +48,7 @@ impl Desk<'_> {
             Action::Payout(payout) => self.payout(operation, payout),
             Action::Invoice(invoice) => self.invoice(operation, invoice),
             Action::Adjust(adjust) => self.adjust(operation, adjust),
+            Action::CloseGap(close) => self.close_gap(operation, close),
         }?;
         let record = OpRecord { id: operation.op, fingerprint, refusal: None, seq };
         self.writes.ops.push(record.clone());
@@ -253,5 +257,44 @@ impl Desk<'_> {
             return Err(Refusal::TooLarge);
         }
         self.post(operation, posting(debit, credit, adjust.amount_nano, PostingCode::Adjust).into_iter().collect())
+    }
+
+    /// What a provider bills otherwise than we booked it: between the provider's accounts and the platform's own, never a wallet's.
+    /// Where only counts differ nothing moves.
+    fn close_gap(&mut self, operation: &Operation, close: &CloseGap) -> Result<i64, Refusal> {
+        let account = |desk: &mut Self, path: &str| match AccountPath::parse(path).ok_or(Refusal::BadAccount)? {
+            AccountPath::Cash(_)
+            | AccountPath::Held(_)
+            | AccountPath::Receivable(_)
+            | AccountPath::Grant(..)
+            | AccountPath::CashOut(_)
+            | AccountPath::PaymentClearing(_)
+            | AccountPath::PaymentFee
+            | AccountPath::Bank
+            | AccountPath::Promo
+            | AccountPath::Builder(_)
+            | AccountPath::UsageRevenue
+            | AccountPath::FeeRevenue => Err(Refusal::BadAccount),
+            other @ (AccountPath::Payable(_)
+            | AccountPath::Suspense(_)
+            | AccountPath::Cogs(_)
+            | AccountPath::ProviderVariance
+            | AccountPath::LossFailover
+            | AccountPath::LossUndelivered
+            | AccountPath::LossCrash
+            | AccountPath::LossEstimate) => Ok(desk.account(other)),
+        };
+        if close.moves.len() > MAX_POSTINGS || close.moves.iter().any(|one| one.amount_nano <= 0) {
+            return Err(Refusal::TooLarge);
+        }
+        let mut postings = Vec::with_capacity(close.moves.len());
+        for one in &close.moves {
+            let (debit, credit) = (account(self, &one.debit)?, account(self, &one.credit)?);
+            if debit == credit {
+                return Err(Refusal::BadAccount);
+            }
+            postings.extend(posting(debit, credit, one.amount_nano, PostingCode::Adjust));
+        }
+        self.post(operation, postings)
     }
 }

@@ -92,7 +92,8 @@ fn apply(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
         | EventKind::Chargeback
         | EventKind::Payout
         | EventKind::Invoice
-        | EventKind::Adjust => None,
+        | EventKind::Adjust
+        | EventKind::GapClosed => None,
     }
 }
 

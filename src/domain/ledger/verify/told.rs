@@ -143,7 +143,8 @@ impl Verifier {
             | EventKind::CashOutFailed
             | EventKind::Payout
             | EventKind::Invoice
-            | EventKind::Adjust => true,
+            | EventKind::Adjust
+            | EventKind::GapClosed => true,
         };
         self.touched.wallets.extend(named);
         if !found {
@@ -215,7 +216,8 @@ impl Verifier {
             | EventKind::Chargeback
             | EventKind::Payout
             | EventKind::Invoice
-            | EventKind::Adjust => {
+            | EventKind::Adjust
+            | EventKind::GapClosed => {
                 let detail = format!("entry {} names an order and is none of an order's", event.seq);
                 self.changed(Check::R07, Subject::Entry(event.seq), detail);
             }
