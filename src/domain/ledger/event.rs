@@ -215,6 +215,9 @@ pub struct SettlePayload {
     /// The part of the cost that nobody was charged for, by policy.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub loss_nano: i64,
+    /// The cost waits in suspense.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspense: bool,
     /// The builder's share of the fee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<BuilderShare>,

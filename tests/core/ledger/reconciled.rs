@@ -49,7 +49,7 @@ fn busy(store: &Store) {
 }
 
 /// `sql` from another process, with no trigger in its way.
-fn tamper(c: &Connection, sql: &str) {
+pub(crate) fn tamper(c: &Connection, sql: &str) {
     let triggers: Vec<String> = c
         .prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         .unwrap()
@@ -74,7 +74,7 @@ fn checks(report: &Report) -> BTreeSet<Check> {
     report.all().map(|finding| finding.check).collect()
 }
 
-fn rows(c: &Connection) -> Vec<String> {
+pub(crate) fn rows(c: &Connection) -> Vec<String> {
     let mut all = Vec::new();
     for sql in [
         "SELECT json_array(id, path, class, guard) FROM accounts ORDER BY id",
@@ -82,7 +82,7 @@ fn rows(c: &Connection) -> Vec<String> {
         "SELECT json_array(id, name, kind, credit_limit, frozen, cash, held, receivable, terms) FROM wallets ORDER BY id",
         "SELECT json_array(wallet_id, name, account, priority, expires_at) FROM grants ORDER BY 1",
         "SELECT json_array(hex(id), wallet_id, state, hold, hold_source, charge, pass_through, fee, cost, overrun, provider, input_cost, node, \
-         epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded) FROM orders ORDER BY id",
+         epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded, cost_lost, cost_suspended) FROM orders ORDER BY id",
         "SELECT json_array(budget_id, start, held, spent) FROM budget_windows ORDER BY 1",
     ] {
         let mut statement = c.prepare(sql).unwrap();

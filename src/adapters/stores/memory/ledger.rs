@@ -5,8 +5,10 @@
 use super::rows::Rows;
 use crate::base::{Clock, Error, ErrorKind, Result, Timestamp};
 use crate::domain::ledger::{
-    Command, EntryQuery, Hash, Journal, Ledger, OnceRecord, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, Writes, decide,
+    Command, EntryQuery, Hash, Journal, Ledger, Needs, OnceRecord, OrderReceipt, Reply, Report, State, Ticket, WalletSummary, WindowId,
+    Writes, decide,
 };
+use crate::domain::risk::{Budget, BudgetStore, Used};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -127,9 +129,17 @@ impl MemoryLedger {
         let mut writes = Writes::default();
         let mut answers = Vec::with_capacity(batch.0.len());
         for (command, answer) in batch.0 {
+            // Marks are read where they are needed: how their orders stand changes without them.
+            if let Some(scope) = Needs::of(&command).once
+                && !inner.state.marks.contains_key(&scope)
+                && let Some(known) = rows.mark(&scope, now)
+            {
+                inner.state.marks.insert(scope, known);
+            }
             answers.push((answer, Ok(decide(&mut inner.state, &command, now, &mut writes))));
         }
         rows.write(&inner.state, writes, now);
+        inner.state.marks.clear();
         Answers::new(answers)
     }
 
@@ -157,6 +167,11 @@ impl MemoryLedger {
         let rows = self.disk.0.lock();
         let all = rows.accounts.iter().map(|account| (account.path.to_string(), rows.balance(account.id).credit_balance()));
         all.filter(|(_, balance)| *balance != 0).collect()
+    }
+
+    /// Every window of a budget that was ever used, with what it has used.
+    pub fn windows(&self) -> BTreeMap<WindowId, Used> {
+        self.disk.0.lock().windows.iter().map(|(window, used)| (*window, *used)).collect()
     }
 
     /// Every order with the facts from its events, in the order in which they were reserved.
@@ -223,5 +238,35 @@ impl Ledger for MemoryLedger {
             self.commit(last).deliver();
         }
         self.inner.lock().closed = true;
+    }
+}
+
+impl BudgetStore for MemoryLedger {
+    fn insert_budget(&self, mut budget: Budget, _now: Timestamp) -> Result<Budget> {
+        let mut inner = self.inner.lock();
+        let mut rows = self.disk.0.lock();
+        if rows.budgets.iter().any(|known| known.name == budget.name) {
+            return Err(Error::new(ErrorKind::Conflict, format!("there is a budget '{}' already", budget.name)));
+        }
+        rows.last_budget += 1;
+        budget.id = rows.last_budget;
+        rows.budgets.push(budget.clone());
+        inner.state.budgets.clone_from(&rows.budgets);
+        Ok(budget)
+    }
+
+    fn list_budgets(&self, now: Timestamp) -> Result<Vec<(Budget, Used)>> {
+        let rows = self.disk.0.lock();
+        let used = |budget: &Budget| rows.windows.get(&(budget.id, budget.period.window(now).start.0)).copied().unwrap_or_default();
+        Ok(rows.budgets.iter().map(|budget| (budget.clone(), used(budget))).collect())
+    }
+
+    fn remove_budget(&self, name: &str, _now: Timestamp) -> Result<bool> {
+        let mut inner = self.inner.lock();
+        let mut rows = self.disk.0.lock();
+        let before = rows.budgets.len();
+        rows.budgets.retain(|budget| &*budget.name != name);
+        inner.state.budgets.clone_from(&rows.budgets);
+        Ok(rows.budgets.len() < before)
     }
 }

@@ -130,12 +130,18 @@ impl Rows {
         }
         for wallet in &self.wallets {
             verifier.wallet(wallet);
+            verifier.grants(wallet, now);
         }
         for account in &self.accounts {
             verifier.account(account, Some(self.balance(account.id)));
         }
         for order in &self.orders {
             verifier.order(order, now);
+        }
+        for (window, used) in &self.windows {
+            if let Some(budget) = self.budgets.iter().find(|budget| budget.id == window.0) {
+                verifier.window(budget, window.1, *used);
+            }
         }
         verifier.finish()
     }

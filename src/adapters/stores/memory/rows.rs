@@ -6,7 +6,7 @@ use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
     Account, AccountId, Attempt, Balance, Block, Event, Hash, Once, OnceRecord, OpRecord, Order, State, Wallet, WindowId, Writes,
 };
-use crate::domain::risk::Used;
+use crate::domain::risk::{Budget, Used};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ pub(super) struct Rows {
     pub(super) attempts: HashMap<OrderId, Vec<Attempt>>,
     pub(super) ops: HashMap<OpId, OpRecord>,
     pub(super) prices: Vec<Arc<PinnedPrice>>,
+    /// Those in force; an id is never given twice.
+    pub(super) budgets: Vec<Budget>,
+    pub(super) last_budget: i64,
     pub(super) windows: HashMap<WindowId, Used>,
     /// Marks of requests: what was asked, the order, until when, the answer.
     pub(super) marks: HashMap<Hash, (Once, OrderId, Option<Vec<u8>>)>,
@@ -78,8 +81,8 @@ impl Rows {
         // Refusals are kept for people to read; asked again, a reserve is decided anew.
         state.ops = self.ops.values().filter(|op| op.refusal.is_none()).map(|op| (op.id, op.clone())).collect();
         state.prices = self.prices.iter().map(|price| (price.hash, Arc::clone(price))).collect();
+        state.budgets.clone_from(&self.budgets);
         state.windows.clone_from(&self.windows);
-        state.marks = self.marks.keys().filter_map(|scope| Some((*scope, self.mark(scope, state.last_ts)?))).collect();
         for wallet in &self.wallets {
             state.insert_wallet(wallet.clone());
         }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_anchors.sql"),
     include_str!("migrations/0004_idempotency.sql"),
     include_str!("migrations/0005_findings.sql"),
+    include_str!("migrations/0007_booked_costs.sql"),
 ];
 
 /// The database file. Cloning shares the reading connection.

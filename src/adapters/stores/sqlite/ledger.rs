@@ -46,13 +46,13 @@ impl SqliteLedger {
         Ok((ledger, recovered))
     }
 
-    /// Settles every open order of a dead node: the hold goes back, the input's cost becomes our loss.
+    /// Settles every open order of a dead node, oldest first: the hold goes back, the input's cost becomes our loss.
     fn recover(&self) -> Result<usize> {
         let dead = self.node.as_ref().map_or(&[][..], |node| &node.dead);
         let mut tickets = Vec::new();
         for (node, last_epoch) in dead {
             let open: Vec<OrderId> = self.database.with(|c| {
-                c.prepare("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2")?
+                c.prepare("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2 ORDER BY reserve_seq")?
                     .query_map([node, last_epoch], |row| row.get(0).map(OrderId))?
                     .collect()
             })?;

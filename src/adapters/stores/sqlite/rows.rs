@@ -37,7 +37,8 @@ fn listed<T: serde::Serialize>(items: &[T]) -> Option<String> {
 }
 
 pub(super) const ORDER_COLUMNS: &str = "id, wallet_id, state, hold, hold_source, charge, pass_through, fee, cost, overrun, provider, \
-     input_cost, node, epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded";
+     input_cost, node, epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded, \
+     cost_lost, cost_suspended";
 
 pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
     let (state, source): (i64, i64) = (row.get(2)?, row.get(4)?);
@@ -63,6 +64,8 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
         pass_through: money(row, 6)?,
         fee: money(row, 7)?,
         cost: money(row, 8)?,
+        cost_lost: Money::nano(row.get(24)?),
+        cost_suspended: row.get(25)?,
         overrun: Money::nano(row.get(9)?),
         provider: row.get::<_, String>(10)?.into(),
         input_cost: Money::nano(row.get(11)?),
@@ -106,7 +109,7 @@ pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Resul
 pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
     let mut statement = c.prepare_cached(
         "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9, \
-         parts = ?10, builder = ?11, builder_fee = ?12 WHERE id = ?1 AND (state = 0 OR (state = 3 AND (?2 = 4 OR ?2 = 7)))",
+         parts = ?10, builder = ?11, builder_fee = ?12, cost_lost = ?13, cost_suspended = ?14 WHERE id = ?1 AND (state = 0 OR (state = 3 AND (?2 = 4 OR ?2 = 7)))",
     )?;
     for order in orders {
         let changed = statement.execute((
@@ -122,6 +125,8 @@ pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a
             listed(&order.parts),
             order.builder.as_ref().map(|(name, _)| &**name),
             order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
+            order.cost_lost.as_nano(),
+            order.cost_suspended,
         ))?;
         one(changed)?;
     }
@@ -149,7 +154,7 @@ pub(super) fn correct_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'
         let changed = c
             .prepare_cached(
                 "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, \
-                 parts = ?9, builder = ?10, builder_fee = ?11, refunded = ?12 \
+                 parts = ?9, builder = ?10, builder_fee = ?11, refunded = ?12, cost_lost = ?13, cost_suspended = ?14 \
                  WHERE id = ?1 AND (state = ?2 OR ((state = 5 OR state = 7) AND ?2 = 1)) AND state <> 0",
             )?
             .execute((
@@ -165,6 +170,8 @@ pub(super) fn correct_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'
                 order.builder.as_ref().map(|(name, _)| &**name),
                 order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
                 order.refunded.as_nano(),
+                order.cost_lost.as_nano(),
+                order.cost_suspended,
             ))?;
         one(changed)?;
     }
@@ -176,7 +183,8 @@ pub(super) fn replace_order(c: &Connection, order: &Order) -> rusqlite::Result<(
     c.execute(
         "UPDATE orders SET wallet_id = ?2, state = ?3, hold = ?4, hold_source = ?5, charge = ?6, pass_through = ?7, fee = ?8, cost = ?9, \
          overrun = ?10, provider = ?11, input_cost = ?12, node = ?13, epoch = ?14, reserve_seq = ?15, final_seq = ?16, created_at = ?17, \
-         expires_at = ?18, finished_at = ?19, parts = ?20, counted = ?21, builder = ?22, builder_fee = ?23, refunded = ?24 WHERE id = ?1",
+         expires_at = ?18, finished_at = ?19, parts = ?20, counted = ?21, builder = ?22, builder_fee = ?23, refunded = ?24, \
+         cost_lost = ?25, cost_suspended = ?26 WHERE id = ?1",
         rusqlite::params![
             order.id.0,
             order.wallet_id,
@@ -202,6 +210,8 @@ pub(super) fn replace_order(c: &Connection, order: &Order) -> rusqlite::Result<(
             order.builder.as_ref().map(|(name, _)| &**name),
             order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
             order.refunded.as_nano(),
+            order.cost_lost.as_nano(),
+            order.cost_suspended,
         ],
     )
     .and_then(one)

@@ -52,6 +52,16 @@ impl Legs {
         Self { pass: refunded - builder - platform, platform, builder }
     }
 
+    /// What stays of the legs when only the sum of `due` is: leg by leg as they are due, and where one was charged less than that,
+    /// the others keep more.
+    fn lowered_to(self, due: Self) -> Self {
+        let sum = due.sum();
+        let (pass, builder) = (self.pass.min(due.pass), self.builder.min(due.builder));
+        let platform = self.platform.min(sum - pass - builder);
+        let pass = self.pass.min(sum - builder - platform);
+        Self { pass, platform, builder: sum - pass - platform }
+    }
+
     const fn minus(self, other: Self) -> Self {
         Self { pass: self.pass - other.pass, platform: self.platform - other.platform, builder: self.builder - other.builder }
     }
@@ -162,14 +172,14 @@ impl Desk<'_> {
             postings.extend(charged.postings);
             spent_now = charged.beyond;
         } else if new.sum() < old.sum() {
-            // Leg by leg, as far as each is lower; a leg that grew keeps what it was charged.
-            legs = Legs { pass: old.pass.min(new.pass), platform: 0, builder: old.builder.min(new.builder) };
-            legs.platform = (new.sum() - legs.pass - legs.builder).min(old.platform).max(0);
+            legs = old.lowered_to(new);
             let (back, spent) = self.return_legs(&order, &wallet, old.minus(legs), PostingCode::TrueUp);
             postings.extend(back);
             spent_now = spent;
         }
         postings.extend(self.cost_difference(&order, true_up));
+        order.cost_lost = order.cost_lost.min(amounts.cost);
+        order.cost_suspended = false;
         postings.extend(self.loss_postings(&true_up.losses));
         self.pin(true_up.rated.as_ref());
         order.state = if order.state == OrderState::LateSettled { OrderState::LateSettled } else { OrderState::Finalized };
@@ -195,25 +205,35 @@ impl Desk<'_> {
         Ok(seq)
     }
 
-    /// A lower cost is owed no more; a higher one is the estimate's loss, or the cost of what is priced only now.
-    fn cost_difference(&mut self, order: &Order, true_up: &TrueUp) -> Option<Posting> {
+    /// What waited in suspense is owed now. A lower cost is owed no more, and comes off what was nobody's first; a higher one is the
+    /// estimate's loss, or the cost of what is priced only now.
+    fn cost_difference(&mut self, order: &Order, true_up: &TrueUp) -> Vec<Posting> {
         let provider = &*true_up.provider;
-        let difference = true_up.amounts.cost.as_nano() - order.cost.map_or(0, Money::as_nano);
-        if difference == 0 {
-            return None;
-        }
+        let old = order.cost.map_or(0, Money::as_nano);
         let payable = self.account(AccountPath::Payable(provider));
-        if difference < 0 {
-            let cogs = self.account(AccountPath::Cogs(provider));
-            return posting(payable, cogs, -difference, PostingCode::TrueUp);
+        let mut postings = Vec::with_capacity(3);
+        if order.cost_suspended {
+            let suspense = self.account(AccountPath::Suspense(provider));
+            postings.extend(posting(suspense, payable, old, PostingCode::TrueUp));
         }
-        let (expense, code) = if order.state == OrderState::Unpriced {
-            (AccountPath::Cogs(provider), PostingCode::Cost)
-        } else {
-            (AccountPath::LossEstimate, PostingCode::EstimateLoss)
-        };
-        let debit = self.account(expense);
-        posting(debit, payable, difference, code)
+        let difference = true_up.amounts.cost.as_nano() - old;
+        if difference > 0 {
+            let (expense, code) = if order.state == OrderState::Unpriced {
+                (AccountPath::Cogs(provider), PostingCode::Cost)
+            } else {
+                (AccountPath::LossEstimate, PostingCode::EstimateLoss)
+            };
+            let debit = self.account(expense);
+            postings.extend(posting(debit, payable, difference, code));
+        }
+        let of_loss = order.cost_lost.as_nano().min(-difference);
+        for (expense, less) in [(AccountPath::LossUndelivered, of_loss), (AccountPath::Cogs(provider), -difference - of_loss)] {
+            if less > 0 {
+                let credit = self.account(expense);
+                postings.extend(posting(payable, credit, less, PostingCode::TrueUp));
+            }
+        }
+        postings
     }
 }
 
@@ -232,6 +252,7 @@ fn payload(operation: &Operation, true_up: &TrueUp, order: &Order) -> SettlePayl
         charge_nano: nano(order.charge),
         pass_through_nano: nano(order.pass_through),
         cost_nano: nano(order.cost),
+        loss_nano: order.cost_lost.as_nano(),
         builder: order.builder.as_ref().map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         losses: true_up.losses.clone(),
         finish: "true_up".to_owned(),

@@ -98,6 +98,20 @@ impl Funding {
     }
 }
 
+/// An open order's hold with what was added to it. The order of spending stays: grants before cash, cash before credit.
+pub(super) fn grown(order: &Order, wallet: &Wallet, hold: Money, added: &[Part]) -> Funding {
+    let mut parts = parts_of(order, wallet);
+    for part in added {
+        match parts.iter_mut().find(|known| known.0 == part.0) {
+            Some(known) => known.1 = known.1.saturating_add(part.1),
+            None => parts.push(*part),
+        }
+    }
+    parts.retain(|part| part.1 > 0);
+    parts.sort_by_key(|part| (part.0 == wallet.receivable, part.0 == wallet.cash));
+    Funding { hold, parts }
+}
+
 /// The hold's parts in the order of spending.
 pub(super) fn parts_of(order: &Order, wallet: &Wallet) -> Vec<Part> {
     match order.hold_source {

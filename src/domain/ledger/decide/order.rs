@@ -1,11 +1,11 @@
 //! Owns: a call's life in the ledger: reserve, extend, dispatch, settle, expire, recover.
 //! Refuses to know: how a call ended and what it cost (pipeline); it books what it is told.
 
-use super::funds::{Funding, fund, parts_of, split_charge, take_back};
+use super::funds::{Funding, fund, grown, parts_of, split_charge, take_back};
 use super::{Decided, Desk, posting};
 use crate::base::{Money, OpId, OrderId};
 use crate::domain::ledger::account::AccountPath;
-use crate::domain::ledger::chain::hex;
+use crate::domain::ledger::chain::{Hash, hex};
 use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Settle};
 use crate::domain::ledger::event::{BuilderShare, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use crate::domain::ledger::once::OnceRecord;
@@ -51,7 +51,7 @@ impl Desk<'_> {
         if let Some(order) = self.state.orders.get(&reserve.order) {
             return Ok(Reply::Held { hold: order.hold });
         }
-        if reserve.once.is_some_and(|once| self.state.marks.get(&once.scope).is_some_and(|known| !known.is_free())) {
+        if reserve.once.is_some_and(|once| self.is_taken(&once.scope)) {
             return Err(Refusal::Repeated);
         }
         let wallet = self.state.wallets.get(&reserve.wallet).cloned().ok_or(Refusal::UnknownWallet)?;
@@ -63,6 +63,14 @@ impl Desk<'_> {
                 Err(refusal)
             }
         }
+    }
+
+    /// A mark was read as its order then stood; an order in memory may have ended since.
+    fn is_taken(&self, scope: &Hash) -> bool {
+        self.state.marks.get(scope).is_some_and(|known| {
+            let state = self.state.orders.get(&known.order).map_or(known.state, |order| order.state);
+            !OnceRecord { state, ..known.clone() }.is_free()
+        })
     }
 
     /// Wallet and budgets together, all or nothing.
@@ -118,6 +126,8 @@ impl Desk<'_> {
             pass_through: None,
             fee: None,
             cost: None,
+            cost_lost: Money::ZERO,
+            cost_suspended: false,
             overrun: Money::ZERO,
             builder: None,
             refunded: Money::ZERO,
@@ -152,16 +162,8 @@ impl Desk<'_> {
             return Err(Refusal::InsufficientFunds { available: Money::ZERO, hold: by });
         }
         let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)))?;
-        let mut parts = parts_of(&order, &wallet);
-        for part in &funding.parts {
-            match parts.iter_mut().find(|known| known.0 == part.0) {
-                Some(known) => known.1 = known.1.saturating_add(part.1),
-                None => parts.push(*part),
-            }
-        }
-        parts.retain(|part| part.1 > 0);
         let hold = order.hold.checked_add(funding.hold).ok_or(Refusal::TooLarge)?;
-        let grown = Funding { hold, parts };
+        let grown = grown(&order, &wallet, hold, &funding.parts);
         self.extend_count(&mut order.counted, funding.hold);
         let payload = ExtendPayload { by_nano: funding.hold.as_nano(), hold_nano: hold.as_nano(), counted: order.counted.clone() };
         let mut extended = self.event(EventKind::Extend, &payload, funding.postings(&wallet));
@@ -238,7 +240,7 @@ impl Desk<'_> {
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
         spent.extend(charged.beyond.iter().copied());
         let next = next_state(order.state, settle);
-        let builder = settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !share.is_zero());
+        let builder = settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
         let payload = settle_payload(settle, next, &charged, builder.as_ref());
         self.pin(settle.rated.as_ref());
         let kind = match next {
@@ -265,11 +267,19 @@ impl Desk<'_> {
                 order.pass_through = Some(Money::nano(charged.pass_nano));
                 order.fee = Some(Money::nano(charged.charge_nano - charged.pass_nano));
                 order.cost = Some(amounts.cost);
-                order.builder = builder;
+                order.cost_lost = settle.loss.min(amounts.cost);
+                order.cost_suspended = settle.suspense;
             }
+            // Of a call without a price too: its share comes with the price.
+            order.builder = builder;
         })?;
         self.settle_in_budgets(&counted, charge);
-        self.writes.answers.extend(settle.answer.clone().map(|answer| (order.id, answer)));
+        if let Some(answer) = &settle.answer {
+            if let Some(known) = self.state.marks.get_mut(&answer.scope).filter(|known| known.order == order.id) {
+                known.sealed = Some(answer.sealed.clone());
+            }
+            self.writes.answers.push((order.id, answer.clone()));
+        }
         Ok(reply)
     }
 
@@ -398,6 +408,7 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
         loss_nano: settle.loss.as_nano(),
         builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         absorbed_nano: charged.absorbed,
+        suspense: settle.suspense,
         losses: settle.losses.clone(),
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
