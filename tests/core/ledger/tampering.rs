@@ -129,7 +129,7 @@ fn an_edited_order() {
     found(Check::R07, "DELETE FROM orders WHERE state = 2");
     found(
         Check::R07,
-        "INSERT INTO orders SELECT zeroblob(16), wallet_id, 2, 0, 0, 0, 0, 0, 0, 0, provider, 0, NULL, 0, 1, 3, 4, 1, 1, 1, NULL, NULL, NULL, 0, 0 FROM orders LIMIT 1",
+        "INSERT INTO orders SELECT zeroblob(16), wallet_id, 2, 0, 0, 0, 0, 0, 0, 0, provider, 0, NULL, 0, 1, 3, 4, 1, 1, 1, NULL, NULL, NULL, 0, 0, 0, 0 FROM orders LIMIT 1",
     );
     found(Check::R06, "UPDATE orders SET expires_at = 1 WHERE state = 0");
 }

@@ -18,8 +18,8 @@ use crate::domain::ledger::terms::HoldPolicy;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// An entry has at most so many postings.
-pub(super) const MAX_POSTINGS: usize = 16;
+/// Losses that have a line of their own in an entry.
+const MAX_LOSSES: usize = 3;
 
 pub(super) fn settled(order: &Order, duplicate: bool) -> Reply {
     Reply::Settled { state: order.state, charge: order.charge, duplicate }
@@ -79,17 +79,14 @@ impl Desk<'_> {
         let shrinks = wallet.hold() != HoldPolicy::Strict;
         let least = reserve.least.filter(|_| shrinks).unwrap_or(asked).min(asked);
         // The wallet first: what it refuses is no budget's affair.
-        let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least))?;
+        let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least), &[])?;
         let (allowed, windows) = self.admit_to_budgets(reserve, asked, least)?;
-        let funding = if allowed < funding.hold { fund(self.state, wallet, self.now, Some(allowed), Some(least))? } else { funding };
+        let funding = if allowed < funding.hold { fund(self.state, wallet, self.now, Some(allowed), Some(least), &[])? } else { funding };
         Ok((funding.hold, funding, windows))
     }
 
     fn open_order(&mut self, reserve: &Reserve, wallet: &Wallet, hold: Money, funding: Funding, windows: &[WindowId]) -> Decided {
         let postings = funding.postings(wallet);
-        if postings.len() > MAX_POSTINGS {
-            return Err(Refusal::TooLarge);
-        }
         let counted = self.count_in_budgets(windows, hold);
         let payload = ReservePayload {
             wallet: (&*reserve.wallet).into(),
@@ -161,7 +158,7 @@ impl Desk<'_> {
         if allowed.is_zero() {
             return Err(Refusal::InsufficientFunds { available: Money::ZERO, hold: by });
         }
-        let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)))?;
+        let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)), &parts_of(&order, &wallet))?;
         let hold = order.hold.checked_add(funding.hold).ok_or(Refusal::TooLarge)?;
         let grown = grown(&order, &wallet, hold, &funding.parts);
         self.extend_count(&mut order.counted, funding.hold);
@@ -306,11 +303,19 @@ impl Desk<'_> {
     }
 
     pub(super) fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
-        let mut postings = Vec::with_capacity(losses.len());
+        let mut lines: Vec<(&Arc<str>, i64)> = Vec::with_capacity(MAX_LOSSES);
         for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
+            match lines.get_mut(MAX_LOSSES - 1) {
+                // An entry has no more lines: the rest waits with the last one, and the payload names them all.
+                Some(last) => last.1 = last.1.saturating_add(loss.cost_nano),
+                None => lines.push((&loss.provider, loss.cost_nano)),
+            }
+        }
+        let mut postings = Vec::with_capacity(lines.len());
+        for (provider, amount_nano) in lines {
             let debit = self.account(AccountPath::LossFailover);
-            let credit = self.account(AccountPath::Suspense(&loss.provider));
-            postings.extend(posting(debit, credit, loss.cost_nano, PostingCode::FailoverLoss));
+            let credit = self.account(AccountPath::Suspense(provider));
+            postings.extend(posting(debit, credit, amount_nano, PostingCode::FailoverLoss));
         }
         postings
     }
