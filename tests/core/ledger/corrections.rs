@@ -6,8 +6,8 @@ use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, Command, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Refund, Reply, TrueUp, UsageSource, WalletKind,
-    WalletName,
+    Action, Adjust, Amounts, Command, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Refund, Reply, TrueUp, UsageSource,
+    WalletKind, WalletName,
 };
 
 fn prepaid(cash: i64) -> Memory {

@@ -98,13 +98,8 @@ fn a_grant_is_spent_before_cash_even_if_the_hold_grew_into_it() {
 /// Cash that came while the call ran is spent before credit.
 #[test]
 fn cash_is_spent_before_credit_even_if_the_hold_grew_into_it() {
-    let steps = [
-        open(Postpaid, Some(600)),
-        reserve(1, 600),
-        top_up(2, 300),
-        Step::Extend { order: 1, by: 300 },
-        settle(1, 400, End::Counted),
-    ];
+    let steps =
+        [open(Postpaid, Some(600)), reserve(1, 600), top_up(2, 300), Step::Extend { order: 1, by: 300 }, settle(1, 400, End::Counted)];
     in_memory(&[], &steps);
     in_sqlite(&[], &steps, &[1]);
 }

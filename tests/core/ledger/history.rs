@@ -88,8 +88,12 @@ fn call() -> impl Strategy<Value = Call> {
 
 fn used() -> impl Strategy<Value = Used> {
     let lost = prop_oneof![3 => Just(0), 1 => some()];
-    (amount(), select(&ENDS[..]), any::<bool>(), lost)
-        .prop_map(|(tokens, end, with_builder, lost)| Used { tokens, end, with_builder, lost })
+    (amount(), select(&ENDS[..]), any::<bool>(), lost).prop_map(|(tokens, end, with_builder, lost)| Used {
+        tokens,
+        end,
+        with_builder,
+        lost,
+    })
 }
 
 fn step(now: i64) -> impl Strategy<Value = Step> {

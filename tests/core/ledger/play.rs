@@ -54,9 +54,7 @@ fn operation(op: u8, act: &Act) -> Command {
         Act::CashOutEnd { wallet, amount, paid: false } => Action::CashOutFailed(payment(wallet, amount)),
         Act::Chargeback { wallet, amount } => Action::Chargeback(payment(wallet, amount)),
         Act::Payout { amount } => Action::Payout(Payout { payment_provider: "stripe".into(), amount_nano: amount }),
-        Act::Invoice { accrued, paid } => {
-            Action::Invoice(Invoice { provider: PROVIDER.into(), accrued_nano: accrued, paid_nano: paid })
-        }
+        Act::Invoice { accrued, paid } => Action::Invoice(Invoice { provider: PROVIDER.into(), accrued_nano: accrued, paid_nano: paid }),
         Act::Adjust { debit, credit, amount } => {
             Action::Adjust(Adjust { debit: debit.into(), credit: credit.into(), amount_nano: amount, finding: None })
         }

@@ -2,9 +2,12 @@
 //! every durability does the same.
 
 use super::commands::{open, order, release, reserve, reserving, settle, settling, top_up};
+use super::oracle::{Budget, Every};
+use super::play::stored;
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
 use gotoai::base::{Clock, ErrorKind, Timestamp};
 use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::domain::risk::BudgetStore;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs;
@@ -245,4 +248,30 @@ fn the_journal_is_read_by_wallet_by_order_and_in_pages() {
     assert_eq!(kinds(&EntryQuery { after_seq: second, limit: 1, ..of_a }), [EventKind::TopUp]);
     let of_order = EntryQuery { order: Some(order(11)), limit: 100, ..EntryQuery::default() };
     assert_eq!(kinds(&of_order), [EventKind::Reserve, EventKind::Finalize]);
+}
+
+#[test]
+fn a_budget_can_be_set_while_others_write() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    let database = Database::open(&store.path()).unwrap();
+    let one = Budget {
+        key: None,
+        path: None,
+        wallet: None,
+        model: None,
+        label: None,
+        every: Every::Hour,
+        cap: 1,
+        of_requests: true,
+        is_hard: true,
+    };
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| (2..200).for_each(|n| drop(store.run(top_up(n, "w", 1, 0)))));
+        let mut set = 0;
+        while !writing.is_finished() {
+            database.insert_budget(stored(set, &one), store.clock.now()).unwrap();
+            set += 1;
+        }
+    });
 }

@@ -7,6 +7,7 @@ use super::rows;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::domain::identity::{ModelPattern, UserPath};
 use crate::domain::risk::{Budget, BudgetStore, Limit, Unit, Used};
+use rusqlite::TransactionBehavior;
 
 impl BudgetStore for Database {
     fn insert_budget(&self, mut budget: Budget, now: Timestamp) -> Result<Budget> {
@@ -22,7 +23,8 @@ impl BudgetStore for Database {
         };
         let scope = &budget.scope;
         let stored = self.with(|c| {
-            let transaction = c.transaction()?;
+            // Looks before it writes: begun as a reader, it would fail wherever somebody else commits in between.
+            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let taken: bool = transaction.query_row(
                 "SELECT EXISTS (SELECT 1 FROM budgets WHERE name = ?1 AND removed_at IS NULL)",
                 [&*budget.name],

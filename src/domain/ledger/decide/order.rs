@@ -237,7 +237,8 @@ impl Desk<'_> {
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
         spent.extend(charged.beyond.iter().copied());
         let next = next_state(order.state, settle);
-        let builder = settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
+        let builder =
+            settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
         let payload = settle_payload(settle, next, &charged, builder.as_ref());
         self.pin(settle.rated.as_ref());
         let kind = match next {

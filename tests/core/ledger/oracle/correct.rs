@@ -46,7 +46,9 @@ impl Oracle {
             for (path, amount) in &spent.0 {
                 self.post(path, "paid", *amount);
             }
-            legs(paid).into_iter().for_each(|(path, amount)| self.post("paid", path, amount));
+            for (path, amount) in legs(paid) {
+                self.post("paid", path, amount);
+            }
             paid
         } else if new.charge() < old.charge() {
             let paid = kept(old, new);
