@@ -374,3 +374,21 @@ fn a_correction_never_touches_a_hold() {
     memory.run(&adjust(5, "exp:loss:crash", "wallet:w:cash"));
     moves(&memory, &[("exp:loss:crash", "wallet:w:cash", 5)]);
 }
+
+/// An entry has sixteen lines: a call that drew on everything and failed everywhere still ends.
+#[test]
+fn the_longest_settlement_fits_one_entry() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Postpaid, None));
+    memory.run(&top_up(2, "w", 100, 0));
+    for n in 0..8 {
+        memory.run(&grant(10 + n, &format!("g{n}"), 100, None));
+    }
+    memory.run(&reserve(1, "w", 2000));
+    memory.run(&Command::Extend { order: order(1), by: Money::nano(2000) });
+    let losses = (0..8).map(|n| Loss { provider: format!("p{n}").into(), cost_nano: 5 }).collect();
+    let ended = gotoai::domain::ledger::Settle { losses, builder: Some("bob".into()), ..settling(1, 10, UsageSource::Provider) };
+    assert!(matches!(memory.run(&Command::Settle(Box::new(ended))), Reply::Settled { state: OrderState::Finalized, .. }));
+    assert!(memory.moved().len() <= 16, "{:?}", memory.moved());
+    assert!(memory.verify().ok());
+}

@@ -2,7 +2,8 @@
 
 use gotoai::adapters::stores::memory::{Disk, MemoryLedger};
 use gotoai::base::{Clock, OrderId, Timestamp};
-use gotoai::domain::ledger::{Command, EntryQuery, Ledger, OrderReceipt, Reply, Report};
+use gotoai::domain::ledger::{Command, EntryQuery, Journal, Ledger, OrderReceipt, Reply, Report};
+use gotoai::domain::risk::{Budget, BudgetStore};
 use std::collections::BTreeMap;
 
 pub(crate) struct Memory {
@@ -13,9 +14,17 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        let clock = Clock::manual(Timestamp(1_000_000));
+        Self::at(Timestamp(1_000_000))
+    }
+
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let clock = Clock::manual(now);
         let disk = Disk::default();
         Self { ledger: MemoryLedger::open(&disk, &clock), clock, disk }
+    }
+
+    pub(crate) fn limit(&self, budget: Budget) {
+        self.ledger.insert_budget(budget, self.clock.now()).unwrap();
     }
 
     /// The process ends and another one starts, which settles what was left open.
@@ -46,8 +55,7 @@ impl Memory {
 
     /// What the last command moved: debit, credit, amount.
     pub(crate) fn moved(&self) -> Vec<(String, String, i64)> {
-        let entries = self.ledger.entries(&EntryQuery { limit: usize::MAX, ..EntryQuery::default() }).unwrap();
-        let postings = entries.into_iter().next_back().map_or_else(Vec::new, |entry| entry.postings);
+        let postings = self.entries().into_iter().next_back().map_or_else(Vec::new, |entry| entry.postings);
         postings.into_iter().map(|p| (p.debit, p.credit, p.amount.as_nano())).collect()
     }
 
@@ -57,7 +65,21 @@ impl Memory {
     }
 
     pub(crate) fn order(&self, id: OrderId) -> OrderReceipt {
-        self.ledger.order(id).unwrap().unwrap()
+        self.find(id).unwrap()
+    }
+
+    pub(crate) fn find(&self, id: OrderId) -> Option<OrderReceipt> {
+        self.ledger.order(id).unwrap()
+    }
+
+    /// Every window of a budget that holds or has spent something: by budget and start, held and spent.
+    pub(crate) fn windows(&self) -> BTreeMap<(i64, i64), (i64, i64)> {
+        let used = self.ledger.windows().into_iter().map(|(window, used)| (window, (used.held, used.spent)));
+        used.filter(|(_, used)| *used != (0, 0)).collect()
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Journal> {
+        self.ledger.entries(&EntryQuery { limit: usize::MAX, ..EntryQuery::default() }).unwrap()
     }
 
     pub(crate) fn verify(&self) -> Report {

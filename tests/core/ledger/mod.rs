@@ -1,5 +1,6 @@
-//! Owns: the ledger's tests. `machine` compares it with an oracle, `examples` are the law's own figures, `tampering` tries
-//! to fool the proof, `books` are what a provider's bill is compared with, `store` and `failure` look at what SQLite adds: crashes,
+//! Owns: the ledger's tests. `machine` plays random histories (`history`, `play`) beside an oracle written from the law, `found` are those
+//! that were bugs; `examples` and `corrections` are the law's own figures, `tampering` tries to fool the proof, `reconciled` is the
+//! proof in daily use, `books` are what a provider's bill is compared with; `store` and `failure` look at what SQLite adds: crashes,
 //! several processes, commits that fail; `process` at what memory adds.
 
 mod anchors;
@@ -8,9 +9,12 @@ mod commands;
 mod corrections;
 mod examples;
 mod failure;
+mod found;
+mod history;
 mod machine;
 mod memory;
 mod oracle;
+mod play;
 mod process;
 mod reconciled;
 mod store;

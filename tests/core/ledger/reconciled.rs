@@ -49,7 +49,7 @@ fn busy(store: &Store) {
 }
 
 /// `sql` from another process, with no trigger in its way.
-fn tamper(c: &Connection, sql: &str) {
+pub(crate) fn tamper(c: &Connection, sql: &str) {
     let triggers: Vec<String> = c
         .prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         .unwrap()
@@ -74,7 +74,7 @@ fn checks(report: &Report) -> BTreeSet<Check> {
     report.all().map(|finding| finding.check).collect()
 }
 
-fn rows(c: &Connection) -> Vec<String> {
+pub(crate) fn rows(c: &Connection) -> Vec<String> {
     let mut all = Vec::new();
     for sql in [
         "SELECT json_array(id, path, class, guard) FROM accounts ORDER BY id",

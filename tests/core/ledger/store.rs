@@ -34,9 +34,17 @@ impl Store {
     }
 
     pub(crate) fn with(durability: Durability) -> Self {
-        let folder = TempDir::new().unwrap();
         // Near the present, because the proof compares deadlines with the wall clock.
-        let clock = Clock::manual(Clock::system().now());
+        Self::open(durability, Clock::system().now())
+    }
+
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self::open(Durability::Relaxed, now)
+    }
+
+    fn open(durability: Durability, now: Timestamp) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::manual(now);
         let (ledger, _) = open_at(&folder.path().join("l.db"), &clock, durability, true);
         Self { ledger, clock, folder }
     }
@@ -65,6 +73,14 @@ impl Store {
     /// Credits minus debits of every account that is not at zero.
     pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
         balances(&self.raw())
+    }
+
+    /// Every window of a budget that holds or has spent something: by budget and start, held and spent.
+    pub(crate) fn windows(&self) -> BTreeMap<(i64, i64), (i64, i64)> {
+        let c = self.raw();
+        let mut rows = c.prepare("SELECT budget_id, start, held, spent FROM budget_windows WHERE held <> 0 OR spent <> 0").unwrap();
+        let rows = rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
     }
 }
 

@@ -47,7 +47,7 @@ impl SqliteLedger {
         Ok((ledger, recovered))
     }
 
-    /// Settles every open order of a dead node: the hold goes back, the input's cost becomes our loss.
+    /// Settles every open order of a dead node, oldest first: the hold goes back, the input's cost becomes our loss.
     fn recover(&self) -> Result<usize> {
         if self.node.is_none() {
             return Ok(0);
@@ -201,7 +201,7 @@ impl Ledger for SqliteLedger {
                 continue;
             }
             let left: Vec<OrderId> = self.database.with(|c| {
-                c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2")?
+                c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND node = ?1 AND epoch <= ?2 ORDER BY reserve_seq")?
                     .query_map([node, epoch], |row| row.get(0).map(OrderId))?
                     .collect()
             })?;

@@ -1,7 +1,7 @@
 //! Owns: what is changed after an order has ended: refunds, and true-ups when evidence or a new rating comes. Only new entries.
 //! Refuses to know: why (the operation's reference says so).
 
-use super::order::{CRASH, Charge, MAX_POSTINGS};
+use super::order::{CRASH, Charge};
 use super::{Desk, posting};
 use crate::base::{Money, OrderId};
 use crate::domain::ledger::account::{AccountId, AccountPath};
@@ -62,21 +62,24 @@ impl Legs {
         self.pass + self.platform + self.builder
     }
 
-    /// What the charge becomes when evidence says `new`: leg by leg, as far as each is lower; a leg that grew keeps what it was
-    /// charged. Never more than before.
-    fn lowered_to(self, new: Self) -> Self {
-        if new.sum() >= self.sum() {
-            return self;
-        }
-        let (pass, builder) = (self.pass.min(new.pass), self.builder.min(new.builder));
-        Self { pass, platform: (new.sum() - pass - builder).min(self.platform).max(0), builder }
-    }
-
     /// What of each leg has gone when `refunded` of the whole has: cumulative, so that parts add up whatever their number.
     fn after(self, refunded: i64) -> Self {
         let builder = share(refunded, self.builder, self.sum());
         let platform = share(refunded, self.platform, self.sum()).min(refunded - builder);
         Self { pass: refunded - builder - platform, platform, builder }
+    }
+
+    /// What stays of the legs when only the sum of `due` is: leg by leg as they are due, and where one was charged less than that,
+    /// the others keep more. Never more than before.
+    fn lowered_to(self, due: Self) -> Self {
+        if due.sum() >= self.sum() {
+            return self;
+        }
+        let sum = due.sum();
+        let (pass, builder) = (self.pass.min(due.pass), self.builder.min(due.builder));
+        let platform = self.platform.min(sum - pass - builder);
+        let pass = self.pass.min(sum - builder - platform);
+        Self { pass, platform, builder: sum - pass - platform }
     }
 
     const fn minus(self, other: Self) -> Self {
@@ -191,9 +194,6 @@ impl Desk<'_> {
         let suspense_nano = if waits(true_up, &before) { true_up.amounts.cost.as_nano() } else { 0 };
         postings.extend(moved);
         let confirmed = self.attempts_cost(true_up, &before, &mut postings);
-        if postings.len() > MAX_POSTINGS {
-            return Err(Refusal::TooLarge);
-        }
         self.pin(true_up.rated.as_ref());
         order.state = state_after(order.state, true_up);
         order.charge = Some(Money::nano(legs.sum()));

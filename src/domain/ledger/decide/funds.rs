@@ -8,8 +8,8 @@ use crate::domain::ledger::order::{HoldSource, Order, Part};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::state::{State, Wallet, WalletKind};
 
-/// Grants that one hold may draw on. An entry has 16 lines: a settlement needs up to 3 for the charge, 2 for the cost, 4 for
-/// losses, and one for each source that gets something back (these, cash, credit).
+/// Grants that one hold may draw on, however often it grows. An entry has 16 lines: a settlement needs up to 3 for the charge, 2 for
+/// the cost, 3 for losses, and one for each source that gets something back (these, cash, credit); a true-up one or two more.
 const MAX_GRANTS: usize = 5;
 
 /// A hold that can be taken: how much, and from where.
@@ -36,12 +36,22 @@ fn credit_left(state: &State, wallet: &Wallet) -> Option<i64> {
     wallet.credit_limit.map(|limit| limit.as_nano().saturating_sub(owed).max(0))
 }
 
-/// The wallet's money in the order in which it is spent: grants that have not expired, cash, then (postpaid) credit.
-fn sources(state: &State, wallet: &Wallet, now: Timestamp) -> Vec<Part> {
+/// The wallet's money in the order in which it is spent: grants that have not expired, cash, then (postpaid) credit. `drawn`: what the
+/// hold has drawn on already.
+fn sources(state: &State, wallet: &Wallet, now: Timestamp, drawn: &[Part]) -> Vec<Part> {
+    let is_drawn = |account| drawn.iter().any(|part| part.0 == account);
+    let mut room = MAX_GRANTS.saturating_sub(wallet.grants.iter().filter(|grant| is_drawn(grant.account)).count());
     let mut parts = Vec::with_capacity(wallet.grants.len() + 2);
     let spendable = wallet.grants.iter().filter(|grant| grant.expires_at.is_none_or(|at| at > now)).map(|grant| grant.account);
     let filled = |account| Some(Part(account, state.balance(account).credit_balance())).filter(|part| part.1 > 0);
-    parts.extend(spendable.filter_map(filled).take(MAX_GRANTS));
+    for part in spendable.filter_map(filled) {
+        if is_drawn(part.0) {
+            parts.push(part);
+        } else if room > 0 {
+            room -= 1;
+            parts.push(part);
+        }
+    }
     parts.extend(filled(wallet.cash));
     if wallet.kind == WalletKind::Postpaid {
         parts.push(Part(wallet.receivable, credit_left(state, wallet).unwrap_or(i64::MAX)));
@@ -49,8 +59,15 @@ fn sources(state: &State, wallet: &Wallet, now: Timestamp) -> Vec<Part> {
     parts
 }
 
-/// How much of `asked` can be held, at least `least` of it, and from where.
-pub(super) fn fund(state: &State, wallet: &Wallet, now: Timestamp, asked: Option<Money>, least: Option<Money>) -> Result<Funding, Refusal> {
+/// How much of `asked` can be held, at least `least` of it, and from where; `drawn` is what the order holds already.
+pub(super) fn fund(
+    state: &State,
+    wallet: &Wallet,
+    now: Timestamp,
+    asked: Option<Money>,
+    least: Option<Money>,
+    drawn: &[Part],
+) -> Result<Funding, Refusal> {
     if wallet.frozen {
         return Err(Refusal::Frozen);
     }
@@ -63,7 +80,7 @@ pub(super) fn fund(state: &State, wallet: &Wallet, now: Timestamp, asked: Option
     if wallet.kind == WalletKind::Prepaid && owed > 0 {
         return Err(Refusal::Indebted { owed: Money::nano(owed) });
     }
-    let mut parts = sources(state, wallet, now);
+    let mut parts = sources(state, wallet, now, drawn);
     let available = parts.iter().fold(0_i64, |sum, part| sum.saturating_add(part.1));
     let hold = asked.min(Money::nano(available));
     if hold < least.unwrap_or(asked).min(asked) {
@@ -96,6 +113,20 @@ impl Funding {
     pub(super) fn postings(&self, wallet: &Wallet) -> Vec<Posting> {
         self.parts.iter().filter_map(|part| posting(part.0, wallet.held, part.1, PostingCode::Hold)).collect()
     }
+}
+
+/// An open order's hold with what was added to it. The order of spending stays: grants before cash, cash before credit.
+pub(super) fn grown(order: &Order, wallet: &Wallet, hold: Money, added: &[Part]) -> Funding {
+    let mut parts = parts_of(order, wallet);
+    for part in added {
+        match parts.iter_mut().find(|known| known.0 == part.0) {
+            Some(known) => known.1 = known.1.saturating_add(part.1),
+            None => parts.push(*part),
+        }
+    }
+    parts.retain(|part| part.1 > 0);
+    parts.sort_by_key(|part| (part.0 == wallet.receivable, part.0 == wallet.cash));
+    Funding { hold, parts }
 }
 
 /// The hold's parts in the order of spending.

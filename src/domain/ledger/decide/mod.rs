@@ -41,6 +41,9 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, writes: &mut
     decided.unwrap_or_else(Reply::Refused)
 }
 
+/// An entry has at most so many postings: stores number them so.
+const MAX_POSTINGS: usize = 16;
+
 type Decided = Result<Reply, Refusal>;
 
 /// One decision under way.
@@ -61,6 +64,9 @@ impl Desk<'_> {
     /// Applies the event's postings and appends it. An account that refuses means the amount is beyond what it can hold:
     /// funds were checked before.
     fn append(&mut self, event: Event) -> Result<i64, Refusal> {
+        if event.postings.len() > MAX_POSTINGS {
+            return Err(Refusal::TooLarge);
+        }
         self.state.apply(&event).map_err(|_| Refusal::TooLarge)?;
         self.state.last_seq = event.seq;
         self.state.last_ts = event.ts;

@@ -2,8 +2,7 @@
 //! Refuses to know: orders (`order`, `correct`).
 
 use super::funds::debt;
-use super::order::MAX_POSTINGS;
-use super::{Decided, Desk, posting};
+use super::{Decided, Desk, MAX_POSTINGS, posting};
 use crate::base::{Money, Timestamp};
 use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::Hash;
@@ -255,6 +254,13 @@ impl Desk<'_> {
         }
         if adjust.amount_nano <= 0 {
             return Err(Refusal::TooLarge);
+        }
+        if let Some(AccountPath::Receivable(name)) = AccountPath::parse(&adjust.credit) {
+            // Only what is owed for good: what open holds have lent goes back when their orders end.
+            let left = debt(self.state, &self.wallet(&name.into())?);
+            if adjust.amount_nano > left {
+                return Err(Refusal::Exceeds { left: Money::nano(left) });
+            }
         }
         self.post(operation, posting(debit, credit, adjust.amount_nano, PostingCode::Adjust).into_iter().collect())
     }

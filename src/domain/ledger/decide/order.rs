@@ -1,11 +1,11 @@
 //! Owns: a call's life in the ledger: reserve, extend, renew, dispatch, settle, expire, recover.
 //! Refuses to know: how a call ended and what it cost (pipeline); it books what it is told.
 
-use super::funds::{Funding, fund, parts_of, split_charge, take_back};
+use super::funds::{Funding, fund, grown, parts_of, split_charge, take_back};
 use super::{Decided, Desk, posting};
 use crate::base::{Money, OpId, OrderId, Timestamp};
 use crate::domain::ledger::account::AccountPath;
-use crate::domain::ledger::chain::hex;
+use crate::domain::ledger::chain::{Hash, hex};
 use crate::domain::ledger::command::{Attempt, Loss, Refusal, Reply, Reserve, Settle};
 use crate::domain::ledger::event::{BuilderShare, Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use crate::domain::ledger::once::OnceRecord;
@@ -18,10 +18,10 @@ use crate::domain::ledger::terms::HoldPolicy;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// An entry has at most so many postings.
-pub(super) const MAX_POSTINGS: usize = 16;
 /// How an order ended whose gateway died.
 pub(super) const CRASH: &str = "crash";
+/// Losses that have a line of their own in an entry.
+const MAX_LOSSES: usize = 3;
 
 pub(super) fn settled(order: &Order, duplicate: bool) -> Reply {
     Reply::Settled { state: order.state, charge: order.charge, duplicate }
@@ -53,7 +53,7 @@ impl Desk<'_> {
         if let Some(order) = self.state.orders.get(&reserve.order) {
             return Ok(Reply::Held { hold: order.hold });
         }
-        if reserve.once.is_some_and(|once| self.state.marks.get(&once.scope).is_some_and(|known| !known.is_free())) {
+        if reserve.once.is_some_and(|once| self.is_taken(&once.scope)) {
             return Err(Refusal::Repeated);
         }
         let wallet = self.state.wallets.get(&reserve.wallet).cloned().ok_or(Refusal::UnknownWallet)?;
@@ -67,23 +67,28 @@ impl Desk<'_> {
         }
     }
 
+    /// A mark was read as its order then stood; an order in memory may have ended since.
+    fn is_taken(&self, scope: &Hash) -> bool {
+        self.state.marks.get(scope).is_some_and(|known| {
+            let state = self.state.orders.get(&known.order).map_or(known.state, |order| order.state);
+            !OnceRecord { state, ..known.clone() }.is_free()
+        })
+    }
+
     /// Wallet and budgets together, all or nothing.
     fn admit(&mut self, reserve: &Reserve, wallet: &Wallet) -> Result<(Money, Funding, Vec<WindowId>), Refusal> {
         let asked = reserve.hold.unwrap_or(Money::ZERO);
         let shrinks = wallet.hold() != HoldPolicy::Strict;
         let least = reserve.least.filter(|_| shrinks).unwrap_or(asked).min(asked);
         // The wallet first: what it refuses is no budget's affair.
-        let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least))?;
+        let funding = fund(self.state, wallet, self.now, reserve.hold, Some(least), &[])?;
         let (allowed, windows) = self.admit_to_budgets(reserve, asked, least)?;
-        let funding = if allowed < funding.hold { fund(self.state, wallet, self.now, Some(allowed), Some(least))? } else { funding };
+        let funding = if allowed < funding.hold { fund(self.state, wallet, self.now, Some(allowed), Some(least), &[])? } else { funding };
         Ok((funding.hold, funding, windows))
     }
 
     fn open_order(&mut self, reserve: &Reserve, wallet: &Wallet, hold: Money, funding: Funding, windows: &[WindowId]) -> Decided {
         let postings = funding.postings(wallet);
-        if postings.len() > MAX_POSTINGS {
-            return Err(Refusal::TooLarge);
-        }
         let counted = self.count_in_budgets(windows, hold);
         let payload = ReservePayload {
             wallet: (&*reserve.wallet).into(),
@@ -153,17 +158,9 @@ impl Desk<'_> {
         if allowed.is_zero() {
             return Err(Refusal::InsufficientFunds { available: Money::ZERO, hold: by });
         }
-        let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)))?;
-        let mut parts = parts_of(&order, &wallet);
-        for part in &funding.parts {
-            match parts.iter_mut().find(|known| known.0 == part.0) {
-                Some(known) => known.1 = known.1.saturating_add(part.1),
-                None => parts.push(*part),
-            }
-        }
-        parts.retain(|part| part.1 > 0);
+        let funding = fund(self.state, &wallet, self.now, Some(allowed), Some(Money::nano(1)), &parts_of(&order, &wallet))?;
         let hold = order.hold.checked_add(funding.hold).ok_or(Refusal::TooLarge)?;
-        let grown = Funding { hold, parts };
+        let grown = grown(&order, &wallet, hold, &funding.parts);
         self.extend_count(&mut order.counted, funding.hold);
         let payload = ExtendPayload {
             by_nano: funding.hold.as_nano(),
@@ -264,7 +261,8 @@ impl Desk<'_> {
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
         spent.extend(charged.beyond.iter().copied());
         let next = next_state(order.state, settle);
-        let builder = settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !share.is_zero());
+        let builder =
+            settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
         let payload = settle_payload(settle, next, &charged, builder.as_ref());
         self.pin(settle.rated.as_ref());
         let kind = match next {
@@ -291,11 +289,17 @@ impl Desk<'_> {
                 order.pass_through = Some(Money::nano(charged.pass_nano));
                 order.fee = Some(Money::nano(charged.charge_nano - charged.pass_nano));
                 order.cost = Some(amounts.cost);
-                order.builder = builder;
             }
+            // Of a call without a price too: its share comes with the price.
+            order.builder = builder;
         })?;
         self.settle_in_budgets(&counted, charge);
-        self.writes.answers.extend(settle.answer.clone().map(|answer| (order.id, answer)));
+        if let Some(answer) = &settle.answer {
+            if let Some(known) = self.state.marks.get_mut(&answer.scope).filter(|known| known.order == order.id) {
+                known.sealed = Some(answer.sealed.clone());
+            }
+            self.writes.answers.push((order.id, answer.clone()));
+        }
         Ok(reply)
     }
 
@@ -322,11 +326,19 @@ impl Desk<'_> {
     }
 
     fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
-        let mut postings = Vec::with_capacity(losses.len());
+        let mut lines: Vec<(&Arc<str>, i64)> = Vec::with_capacity(MAX_LOSSES);
         for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
+            match lines.get_mut(MAX_LOSSES - 1) {
+                // An entry has no more lines: the rest waits with the last one, and the payload names them all.
+                Some(last) => last.1 = last.1.saturating_add(loss.cost_nano),
+                None => lines.push((&loss.provider, loss.cost_nano)),
+            }
+        }
+        let mut postings = Vec::with_capacity(lines.len());
+        for (provider, amount_nano) in lines {
             let debit = self.account(AccountPath::LossFailover);
-            let credit = self.account(AccountPath::Suspense(&loss.provider));
-            postings.extend(posting(debit, credit, loss.cost_nano, PostingCode::FailoverLoss));
+            let credit = self.account(AccountPath::Suspense(provider));
+            postings.extend(posting(debit, credit, amount_nano, PostingCode::FailoverLoss));
         }
         postings
     }

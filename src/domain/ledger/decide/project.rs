@@ -1,7 +1,7 @@
 //! Owns: an order made again from its entries alone, as the decisions left it.
 //! Refuses to know: why the stored one is not trusted.
 
-use super::funds::{Funding, parts_of, take_back};
+use super::funds::{Funding, grown, parts_of, take_back};
 use crate::base::{Money, Timestamp};
 use crate::domain::ledger::event::{Event, EventKind, ExtendPayload, ReservePayload, SettlePayload};
 use crate::domain::ledger::operation::{Operated, Refund};
@@ -99,15 +99,7 @@ fn apply(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
 
 fn extend(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
     let extended: ExtendPayload = event.read().ok()?;
-    let mut parts = parts_of(order, wallet);
-    for part in held(event, wallet) {
-        match parts.iter_mut().find(|known| known.0 == part.0) {
-            Some(known) => known.1 = known.1.saturating_add(part.1),
-            None => parts.push(part),
-        }
-    }
-    parts.retain(|part| part.1 > 0);
-    let grown = Funding { hold: Money::nano(extended.hold_nano), parts };
+    let grown = grown(order, wallet, Money::nano(extended.hold_nano), &held(event, wallet));
     order.hold = grown.hold;
     (order.hold_source, order.parts) = grown.source(wallet);
     order.counted = extended.counted;
@@ -133,12 +125,12 @@ fn sum(parts: &[Part]) -> Money {
 }
 
 fn take_amounts(order: &mut Order, settled: &SettlePayload) {
+    order.builder = settled.builder.as_ref().map(|share| (share.name.clone(), Money::nano(share.amount_nano)));
     let (Some(charge), Some(pass)) = (settled.charge_nano, settled.pass_through_nano) else { return };
     order.charge = Some(Money::nano(charge));
     order.pass_through = Some(Money::nano(pass));
     order.fee = Some(Money::nano(charge.saturating_sub(pass)));
     order.cost = settled.cost_nano.map(Money::nano);
-    order.builder = settled.builder.as_ref().map(|share| (share.name.clone(), Money::nano(share.amount_nano)));
 }
 
 fn settle(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
