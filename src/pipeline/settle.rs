@@ -57,18 +57,6 @@ impl Ending {
     }
 }
 
-fn meters(read: &ReadUsage) -> Usage {
-    Usage::default()
-        .with(Meter::InputUncached, read.input_uncached)
-        .with(Meter::CacheRead, read.cache_read)
-        .with(Meter::CacheWrite, read.cache_write)
-        .with(Meter::AudioIn, read.audio_in)
-        .with(Meter::OutputText, read.output_text)
-        .with(Meter::OutputReasoning, read.output_reasoning)
-        .with(Meter::AudioOut, read.audio_out)
-        .with(Meter::Request, 1)
-}
-
 impl OpenOrder {
     /// A whole reply: settled and durable before the caller sees it, so that the charge in its headers is a fact.
     pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
@@ -164,6 +152,9 @@ impl OpenOrder {
             return None;
         };
         let booked = self.amounts(&usage, usage_source, &ending);
+        // What has no price is not in the amounts: they are then not the last word.
+        let unpriced = booked.as_ref().is_some_and(|booked| !booked.covered) && usage_source == UsageSource::Provider;
+        let usage_source = if unpriced { UsageSource::Estimated } else { usage_source };
         self.write_record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts));
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         let builder = self.cx.principal.as_ref().and_then(|principal| principal.builder.as_ref());
@@ -190,7 +181,8 @@ impl OpenOrder {
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
     fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
         if let Some(read) = &ending.usage {
-            return (meters(read), if read.consistent { UsageSource::Provider } else { UsageSource::Estimated });
+            let source = if read.consistent { UsageSource::Provider } else { UsageSource::Estimated };
+            return (Usage::from(*read).with(Meter::Request, 1), source);
         }
         let last = self.attempts.last().map(|attempt| attempt.outcome);
         let billable = match last {
@@ -239,7 +231,12 @@ impl OpenOrder {
     /// What is booked, under the settlement policy where the call did not end well; `None` when no price is known.
     fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending) -> Option<Booked> {
         if source == UsageSource::None {
-            return Some(Booked { borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO }, rated: None, suspense: false });
+            return Some(Booked {
+                borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO },
+                rated: None,
+                suspense: false,
+                covered: true,
+            });
         }
         let quote = self.cx.quote(&self.facts, self.endpoint.as_ref()?)?;
         let settle = |usage: &Usage| match quote.settle(usage, ending.service_tier.as_deref()) {
@@ -250,8 +247,9 @@ impl OpenOrder {
             }
         };
         let (used, rated) = settle(usage)?;
+        let covered = quote.covers(usage, ending.service_tier.as_deref());
         let Some(outcome) = ending.outcome else {
-            return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false });
+            return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false, covered });
         };
         let legs = self.cx.terms().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
         let output = usage.output_tokens();
@@ -259,7 +257,7 @@ impl OpenOrder {
         let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;
         let delivered = if ending.delivered < output && !counted { settle(&delivered(usage, ending.delivered))?.0 } else { used };
         let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated;
-        Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense })
+        Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense, covered })
     }
 
     fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
@@ -284,6 +282,8 @@ struct Booked {
     borne: Borne,
     rated: Option<Rated>,
     suspense: bool,
+    /// All that was used has a price.
+    covered: bool,
 }
 
 /// The usage as if the provider had stopped after so many output tokens.
