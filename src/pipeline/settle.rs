@@ -181,8 +181,10 @@ impl OpenOrder {
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
     fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
         if let Some(read) = &ending.usage {
-            let source = if read.consistent { UsageSource::Provider } else { UsageSource::Estimated };
-            return (Usage::from(*read).with(Meter::Request, 1), source);
+            return (
+                Usage::from(*read).with(Meter::Request, 1),
+                if read.consistent { UsageSource::Provider } else { UsageSource::Estimated },
+            );
         }
         let last = self.attempts.last().map(|attempt| attempt.outcome);
         let billable = match last {
