@@ -43,10 +43,17 @@ impl Context {
 }
 
 impl Quote<'_> {
-    /// The most that a call of so many tokens may be charged.
-    pub(super) fn hold(&self, input_tokens: u64, output_tokens: u64) -> Result<Money> {
+    /// The most that a call that uses at most `most` may be charged.
+    pub(super) fn hold(&self, most: &Usage) -> Result<Money> {
         let bound = if self.own_key { own_key_hold_for } else { hold_for };
-        bound(&self.price.sheet, input_tokens, output_tokens, &self.asked, &self.sell, self.builder)
+        bound(&self.price.sheet, most, &self.asked, &self.sell, self.builder)
+    }
+
+    /// Is there a price for all that was used, in the tier that the reply names? What is charged is else less than the
+    /// provider will bill.
+    pub(super) fn covers(&self, usage: &Usage, served: Option<&str>) -> bool {
+        let sheet = &self.price.sheet;
+        sheet.unpriced(usage).is_none() && served.is_none_or(|name| sheet.sells(ServiceTier::served(Some(name), self.asked.tier)))
     }
 
     /// What real usage costs and is charged, and what these amounts were made of. `served`: the tier that the reply names.

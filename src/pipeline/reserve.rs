@@ -15,6 +15,13 @@ use std::time::Duration;
 const DEFAULT_MAX_OUTPUT: u64 = 32_768;
 /// Tokens that an image given by reference may count for: no listed provider counts more for one image.
 const IMAGE_TOKENS: u64 = 8_192;
+/// Tokens that a file given by reference may count for where nobody knows how many fit.
+const FILE_TOKENS: u64 = 131_072;
+/// Tokens that providers add to the prompt of a call with tools: Anthropic documents up to 530 (tool-use-pricing-and-tokens).
+const TOOL_PROMPT_TOKENS: u64 = 1_024;
+/// Tokens that what was found by one web search may count for: OpenAI bills its small models a block of 8,000 for it (pricing,
+/// web search). Nobody documents a limit for others; what goes beyond is charged as an overrun.
+const SEARCH_TOKENS: u64 = 8_192;
 /// A reply shorter than this is not worth a call: less is refused, not clamped.
 const LEAST_OUTPUT: u64 = 16;
 /// English text and code take about four bytes a token; used for estimates only, never for a bound.
@@ -53,17 +60,29 @@ pub(super) fn output_bound(facts: &RequestFacts, endpoint: &Endpoint) -> u64 {
     per_choice.saturating_mul(facts.choices)
 }
 
+/// The most that one call may use at the endpoint, with at most `output` tokens in all choices.
+fn most(facts: &RequestFacts, endpoint: &Endpoint, output: u64) -> Usage {
+    let window = endpoint.context_window;
+    let references = facts.images.saturating_mul(IMAGE_TOKENS).saturating_add(facts.searches.saturating_mul(SEARCH_TOKENS));
+    let files = facts.files.saturating_mul(window.unwrap_or(FILE_TOKENS));
+    let added = if facts.tools { TOOL_PROMPT_TOKENS } else { 0 };
+    let input = facts.input_bytes.saturating_add(references).saturating_add(files).saturating_add(added);
+    Usage::default()
+        .with(Tokens::InputUncached, window.map_or(input, |window| input.min(window)))
+        .with(Tokens::OutputText, output.min(output_bound(facts, endpoint)))
+        .with(Tokens::Searches, facts.searches)
+        .with(Tokens::Request, 1)
+}
+
 /// The largest bound over the plan, with at most `output` tokens in all choices: one charge will be made, by whichever endpoint
 /// serves.
 fn hold(cx: &Context, facts: &RequestFacts, output: u64) -> Result<Option<Money>> {
-    let mut most = None;
+    let mut bound = None;
     for endpoint in &cx.plan {
         let Some(quote) = cx.quote(facts, endpoint) else { continue };
-        let input = facts.input_bytes.saturating_add(facts.images.saturating_mul(IMAGE_TOKENS));
-        let input = endpoint.context_window.map_or(input, |window| input.min(window));
-        most = most.max(Some(quote.hold(input, output.min(output_bound(facts, endpoint)))?));
+        bound = bound.max(Some(quote.hold(&most(facts, endpoint, output))?));
     }
-    Ok(most)
+    Ok(bound)
 }
 
 /// The most output tokens, between `least` (known to fit) and `most`, whose bound is within `held`.

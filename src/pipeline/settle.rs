@@ -152,6 +152,9 @@ impl OpenOrder {
             return None;
         };
         let booked = self.amounts(&usage, usage_source, &ending);
+        // What has no price is not in the amounts: they are then not the last word.
+        let unpriced = booked.as_ref().is_some_and(|booked| !booked.covered) && usage_source == UsageSource::Provider;
+        let usage_source = if unpriced { UsageSource::Estimated } else { usage_source };
         self.write_record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts));
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         let builder = self.cx.principal.as_ref().and_then(|principal| principal.builder.as_ref());
@@ -230,7 +233,12 @@ impl OpenOrder {
     /// What is booked, under the settlement policy where the call did not end well; `None` when no price is known.
     fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending) -> Option<Booked> {
         if source == UsageSource::None {
-            return Some(Booked { borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO }, rated: None, suspense: false });
+            return Some(Booked {
+                borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO },
+                rated: None,
+                suspense: false,
+                covered: true,
+            });
         }
         let quote = self.cx.quote(&self.facts, self.endpoint.as_ref()?)?;
         let settle = |usage: &Usage| match quote.settle(usage, ending.service_tier.as_deref()) {
@@ -241,8 +249,9 @@ impl OpenOrder {
             }
         };
         let (used, rated) = settle(usage)?;
+        let covered = quote.covers(usage, ending.service_tier.as_deref());
         let Some(outcome) = ending.outcome else {
-            return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false });
+            return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false, covered });
         };
         let legs = self.cx.terms().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
         let output = usage.output_tokens();
@@ -250,7 +259,7 @@ impl OpenOrder {
         let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;
         let delivered = if ending.delivered < output && !counted { settle(&delivered(usage, ending.delivered))?.0 } else { used };
         let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated;
-        Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense })
+        Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense, covered })
     }
 
     fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
@@ -275,6 +284,8 @@ struct Booked {
     borne: Borne,
     rated: Option<Rated>,
     suspense: bool,
+    /// All that was used has a price.
+    covered: bool,
 }
 
 /// The usage as if the provider had stopped after so many output tokens.

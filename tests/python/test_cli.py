@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gotoai.cli import keys, main, rehearsal, render, serve, session
+from gotoai.cli.catalog import further
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -558,3 +559,14 @@ def test_the_demo_shows_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(run("demo", "--json").stdout) == report
     report["ok"] = False
     assert run("demo", "--json").exit_code == 1
+
+
+def test_a_price_says_what_else_a_call_may_cost() -> None:
+    tiers = [
+        {"service_tier": "flex", "above_input_tokens": 9, "input_per_mtok": "1"},
+        {"from": "01:00", "to": "04:00", "output_per_mtok": "4"},
+        {"service_tier": "batch", "cached_input_per_mtok": "0.5"},
+    ]
+    model = {"input_per_mtok": "2", "per_search": "0.01", "tier_percent": {"priority": "200"}, "tiers": tiers}
+    assert list(further(model)) == ["search 0.01", "priority 200%", "flex >9 (1)", "01:00-04:00 (4)", "batch"]
+    assert list(further({"input_per_mtok": "2"})) == []

@@ -225,8 +225,9 @@ def test_searches_take_the_dearest_size() -> None:
     assert litellm_prices({"search_context_cost_per_query": sizes}) == {"web_searches_kcount": 30}
 
 
-def variant(tier: str, **prices: str) -> dict[str, Any]:
-    return {"when": {"service_tier": tier}, "constraint": {}, "prices": prices}
+def variant(tier: str, start: str = "", **prices: str) -> dict[str, Any]:
+    when = {"processing": tier} if tier == "batch" else {"service_tier": tier}
+    return {"when": when, "constraint": {"start_date": start} if start else {}, "prices": prices}
 
 
 def entry_of(model: dict[str, Any], report: Report | None = None) -> Entry:
@@ -246,7 +247,7 @@ def test_a_tier_is_a_factor_or_lines() -> None:
         ("input_uncached", 1_000_000, 1, {"tier": "flex"}),
         ("output_text", 4_000_000, 1, {"tier": "flex"}),
     ]
-    assert report.notes == {"variant galaxy left out": ["deepseek/m"]}
+    assert report.notes == {"variant {'service_tier': 'galaxy'} left out": ["deepseek/m"]}
 
 
 def test_a_tier_without_a_long_price_keeps_the_ordinary_one() -> None:
@@ -276,9 +277,9 @@ def test_the_price_of_the_day_is_chosen() -> None:
         {"constraint": {"start_date": "2026-05-01"}, "prices": new},
         {"constraint": {"start_date": "2027-01-01"}, "prices": next_one},
     ]
-    now = prices_in_force(prices, DAY)
+    now = prices_in_force({"prices": prices}, DAY)
     assert (now.prices, now.since, now.next_change) == (new, "2026-05-01", "2027-01-01")
-    before = prices_in_force(prices, "2026-01-01")
+    before = prices_in_force({"prices": prices}, "2026-01-01")
     assert (before.prices, before.since, before.next_change) == (old, None, "2026-05-01")
 
 
@@ -288,6 +289,111 @@ def test_announced_prices_are_in_the_book() -> None:
     assert entry.lines == [("input_uncached", 1_000_000, 1), ("output_text", 2_000_000, 1)]
     lines = [["input_uncached", 3_000_000, 1], ["output_text", 6_000_000, 1]]
     assert entry.row()["later"] == [{"effective_at": "2027-01-01", "lines": lines}]
+
+
+def test_a_tier_holds_from_its_day_and_its_change_is_announced() -> None:
+    fast = {"input_mtok": "2", "output_mtok": "4"}
+    slow = {"input_mtok": "0.5", "output_mtok": "1"}
+    variants = [
+        variant("fast", start="2027-01-01", input_mtok="4", output_mtok="8"),
+        variant("fast", start="2026-02-01", **fast),
+        variant("priority", start="2026-02-01", **fast),
+        variant("flex", start="2027-02-01", **slow),
+        variant("default"),
+    ]
+    entry = entry_of({"prices": {"input_mtok": "1", "output_mtok": "2"}, "price_variants": variants})
+    assert entry.factors == {"priority": [2, 1]}, "fast is another name of priority"
+    assert [(change["effective_at"], change["factors"]) for change in entry.later] == [
+        ("2027-01-01", {"priority": [4, 1]}),
+        ("2027-02-01", {"flex": [1, 2], "priority": [4, 1]}),
+    ]
+
+
+def resold(name: str, **prices: str) -> dict[str, Any]:
+    return {"id": "openrouter", "models": [{"id": name, "match": equals(name), "prices": prices}]}
+
+
+def test_storage_of_a_cache_is_billed_beside_the_input() -> None:
+    tiered = {"base": "1", "tiers": [{"start": 200_000, "price": "2"}]}
+    model = {"input_mtok": tiered, "cache_write_mtok": "0.375", "output_mtok": "9"}
+    for write, want in (("0.375", [1_375_000, 2_375_000]), ("1.25", [1_250_000])):
+        provider = resold("google/g", **{**model, "cache_write_mtok": write})  # type: ignore[arg-type]
+        (entry,) = build([provider], {}, ["openrouter"], DAY, Report())
+        assert [line[1] for line in entry.lines if line[0] == "cache_write"] == want
+    assert [line[1] for line in entry_of({"prices": model}).lines if line[0] == "cache_write"] == [375_000]
+
+
+def test_no_fee_for_a_cache_write_is_not_no_price() -> None:
+    prices = {"input_mtok": "3", "output_mtok": "15", "cache_write_mtok": "0"}
+    assert [line[0] for line in sheet_lines(prices, "chat")[0]] == ["input_uncached", "output_text"]
+
+
+def test_what_would_be_sold_below_cost_has_no_price() -> None:
+    report = Report()
+    for name in ("~x/latest", "x/audio-1"):
+        (entry,) = build([resold(name, input_mtok="1", output_mtok="2")], {}, ["openrouter"], DAY, report)
+        assert entry.lines == []
+    assert set(report.notes) == {
+        "no price (an alias of whatever model is the newest)",
+        "no price (audio at the price of text)",
+    }
+
+
+def test_a_resold_model_has_its_vendors_audio_price() -> None:
+    text = {"input_mtok": "1", "output_mtok": "2"}
+    own = {"id": "m", "match": equals("m"), "prices": {**text, "input_audio_mtok": "9"}}
+    vendor = {"id": "openai", "models": [own]}
+    for price, want in (("2", [9_000_000]), ("3", [])):
+        seller = resold("openai/m", input_mtok="1", output_mtok=price)
+        entries = build([vendor, seller], {}, ["openai", "openrouter"], DAY, Report())
+        assert [line[1] for line in entries[1].lines if line[0] == "audio_in"] == want
+
+
+def both(genai: dict[str, str], row: dict[str, Any], name: str = "m", report: Report | None = None) -> list[Entry]:
+    provider = {"id": "openai", "models": [{"id": "m", "match": equals("m", "n"), "prices": genai}]}
+    full = {"litellm_provider": "openai", "mode": "chat", **{key: Decimal(cost) for key, cost in row.items()}}
+    return build([provider], {name: full}, ["openai"], DAY, report or Report())
+
+
+def test_the_dearer_of_two_data_sets_holds() -> None:
+    genai = {"input_mtok": "1", "output_mtok": "2", "cache_read_mtok": "0.1"}
+    row = {"input_cost_per_token": "1e-6", "output_cost_per_token": "3e-6", "cache_read_input_token_cost": "1e-7"}
+    (risen,) = both(genai, row)
+    assert (risen.source, [line[1] for line in risen.lines]) == ("litellm", [1_000_000, 100_000, 3_000_000])
+    report = Report()
+    (mixed,) = both(genai, {**row, "input_cost_per_token": "5e-7"}, report=report)
+    assert mixed.source == "genai-prices"
+    assert report.notes == {"the data sets disagree": ["openai/m"]}
+    named, apart = both(genai, row, name="n")
+    assert (named.id, named.names, apart.id, apart.source) == ("m", {"m"}, "n", "litellm")
+
+
+def test_tiers_that_only_the_second_knows_are_added_where_both_agree() -> None:
+    row = {
+        "input_cost_per_token": "1e-6",
+        "output_cost_per_token": "2e-6",
+        "input_cost_per_token_ultrafast": "6e-6",
+        "output_cost_per_token_ultrafast": "12e-6",
+    }
+    (same,) = both({"input_mtok": "1", "output_mtok": "2"}, row)
+    assert (same.source, same.factors) == ("genai-prices", {"ultrafast": [6, 1]})
+    (more,) = both({"input_mtok": "1", "output_mtok": "2", "cache_read_mtok": "0.5"}, row)
+    assert more.factors == {}, "what the tier makes of a meter that the second does not price is unknown"
+
+
+def test_a_search_of_every_call_is_in_the_price_of_the_request() -> None:
+    row = {
+        "litellm_provider": "openai",
+        "mode": "chat",
+        "input_cost_per_token": Decimal("1e-6"),
+        "output_cost_per_token": Decimal("2e-6"),
+        "search_context_cost_per_query": {"search_context_size_low": Decimal("0.025")},
+    }
+    name = "gpt-4o-search-preview"
+    plain = {"id": name, "match": equals(name), "prices": {"input_mtok": "1", "output_mtok": "2"}}
+    for providers in ([], [{"id": "openai", "models": [plain]}]):
+        (entry,) = build(providers, {name: row}, ["openai"], DAY, Report())
+        assert entry.lines[-1] == ("request", 25_000_000_000, 1)
 
 
 def timed(start: str, end: str, **prices: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PRICE_COLUMNS = ("input_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok", "output_per_mtok")
 
@@ -91,12 +91,33 @@ def price(model: Mapping[str, Any], name: str) -> object:
     return next((sheet[name] for sheet in found if sheet.get(name) is not None), "unknown")
 
 
+def further(model: Mapping[str, Any]) -> Iterator[str]:
+    """What else a call may cost, in short: units beside tokens, shares of tiers, and when another price holds."""
+    for name, amount in model.items():
+        if name.startswith("per_"):
+            yield f"{name.removeprefix('per_')} {amount}"
+    for tier, percent in model.get("tier_percent", {}).items():
+        yield f"{tier} {percent}%"
+    for tier in model.get("tiers", ()):
+        words = [tier.get("service_tier"), f"{tier['from']}-{tier['to']}" if "from" in tier else None]
+        words.append(f">{tier['above_input_tokens']}" if "above_input_tokens" in tier else None)
+        own = tier.get("input_per_mtok") or tier.get("output_per_mtok")
+        yield " ".join(word for word in [*words, f"({own})" if own else None] if word)
+
+
 def view_prices(book: Mapping[str, Any]) -> None:
     """The book, a row a model."""
     title = f"Prices of {book.get('dated')}, USD per million tokens"
-    columns = ["provider", "model", *(name.removesuffix("_per_mtok") + ">" for name in PRICE_COLUMNS), "since"]
+    tokens = (name.removesuffix("_per_mtok") + ">" for name in PRICE_COLUMNS)
+    columns = ["provider", "model", *tokens, "since", "further"]
     rows = [
-        [one["provider"], one["id"], *(one.get(name) for name in PRICE_COLUMNS), one.get("effective_at", "")[:10]]
+        [
+            one["provider"],
+            one["id"],
+            *(one.get(name) for name in PRICE_COLUMNS),
+            one.get("effective_at", "")[:10],
+            ", ".join(further(one)),
+        ]
         for one in book["models"]
     ]
     render.table(title, columns, rows)

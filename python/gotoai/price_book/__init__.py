@@ -10,7 +10,9 @@ To refresh the committed book::
 reports what differs without writing.
 
 What comes from where: ``genai-prices`` gives prices, names and context windows; the litellm map gives output limits,
-modes, capabilities, and prices of the models that ``genai-prices`` lacks.
+modes, capabilities, and prices of the models that ``genai-prices`` lacks. Where both price a model and the map is the
+dearer, the map's price is taken, so that a price that has risen is not missed; where they agree, service tiers that
+only the map knows are added (``second.py``). The summary on stderr names every model on which they disagree.
 
 How figures are read:
 
@@ -20,6 +22,10 @@ How figures are read:
   is never billed below its cost.
 * Service tiers (flex, priority, batch) become a factor where all of a tier's prices are the same share of the ordinary
   ones, else lines of their own.
+* A price that would be below cost is no price: a moving alias (``~vendor/model-latest``), a model for audio whose audio
+  has no price of its own. OpenRouter's Gemini cache writes are listed as storage alone; the input is added.
+* A model that searches before every answer (OpenAI's ``-search-`` models) has the search in its price per request,
+  because no reply counts it.
 * Audio priced by time becomes ``seconds``, images ``image_out``, speech priced by its text ``characters``, web searches
   ``searches`` (where the price depends on how much is searched, the dearest).
 * A model whose price cannot be expressed exactly is kept without a price, which the gateway refuses to sell unless the

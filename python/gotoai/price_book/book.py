@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from gotoai.price_book.entries import FAMILIES, VENDORS, Entry, Family, Index, Report
 from gotoai.price_book.genai import genai_entries, own_models, owner_of
 from gotoai.price_book.litellm import add_facts, litellm_entry, litellm_mode, litellm_rows
+from gotoai.price_book.second import borrow_audio, combine, part
+from gotoai.price_book.sheets import AUDIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,28 +28,54 @@ def family_entries(family: Family, provider: Plain | None, model_map: Plain, dat
     models = own_models(family, provider) if provider else []
     index = Index(entries)
     rows_of: dict[str, list[Plain]] = {}
+
+    def known(name: str) -> bool:
+        return name in index.exact or owner_of(models, name) is not None
+
     for name, row in rows.items():
         entry = index.resolve(name)
-        if entry is None or (name not in index.exact and owner_of(models, name) is None):
-            # Known to genai-prices at best as a snapshot of another model: the map may know its own price.
-            alone = litellm_entry(family, row, Report() if entry else report)
-            if entry is None or (alone.lines and alone.lines != entry.lines):
-                entries.append(alone)
-                entry = alone
+        second = litellm_entry(family, row, report if entry is None else Report())
+        if entry is not None and name == entry.id.lower():
+            combine(entry, second, report)
+        elif entry is None or stands_alone(entry, second, known(name), report):
+            entries.append(second)
+            entry = second
         rows_of.setdefault(entry.id, []).append(row)
     for entry in entries:
         add_facts(entry, rows_of.get(entry.id, []))
     return entries
 
 
-def borrow_capabilities(entries: Iterable[Entry], indexes: Mapping[str, Index]) -> None:
-    """Gives a resold model (``vendor/model``) the capabilities that its vendor's own entry has."""
+def stands_alone(entry: Entry, second: Entry, known: bool, report: Report) -> bool:
+    """Whether a name that finds ``entry`` is a model of its own in the second data set.
+
+    ``known``: the first data set says that the name is this model's. Else it is at best a snapshot of another one, and
+    the map may know its own price.
+    """
+    if known:
+        return bool(second.lines) and part(entry, second, report)
+    return bool(second.lines) and second.lines != entry.lines
+
+
+def borrow_from_vendors(entries: Iterable[Entry], indexes: Mapping[str, Index]) -> None:
+    """Gives a resold model (``vendor/model``) what its vendor's own entry says: capabilities, audio prices."""
     for entry in entries:
         vendor, _, model = entry.id.lower().partition("/")
         index = indexes.get(VENDORS.get(vendor, ""))
         found = index.resolve(model.partition(":")[0]) if index and model else None
-        if entry.capabilities is None and found is not None:
+        if found is None:
+            continue
+        if entry.capabilities is None:
             entry.capabilities = found.capabilities
+        borrow_audio(entry, found)
+
+
+def refuse_audio_as_text(entries: Iterable[Entry], report: Report) -> None:
+    """Takes the price from models for audio whose audio has none: it costs many times what text does."""
+    for entry in entries:
+        if "audio" in entry.id and entry.lines and not any(line[0] in AUDIO for line in entry.lines):
+            report.add("no price (audio at the price of text)", entry.provider, entry.id)
+            entry.lines, entry.factors, entry.later = [], {}, []
 
 
 def build(
@@ -70,7 +98,9 @@ def build(
         name: family_entries(known[name], by_id.get(known[name].genai), model_map, dated, report) for name in chosen
     }
     indexes = {name: Index(entries) for name, entries in by_family.items()}
-    borrow_capabilities(by_family.get("openrouter", []), indexes)
+    borrow_from_vendors(by_family.get("openrouter", []), indexes)
+    for entries in by_family.values():
+        refuse_audio_as_text(entries, report)
     return sorted(
         (e for entries in by_family.values() for e in entries), key=lambda e: (e.provider, e.id.lower(), e.id)
     )

@@ -31,11 +31,14 @@ class Family:
     namespaced: bool = False
     foreign: tuple[str, ...] = ()
     """Models of other vendors that the data set files under this provider although its API does not serve them."""
+    outdated: tuple[str, ...] = ()
+    """Models whose vendor has changed the price since and the first data set has not: the second one's holds."""
 
 
 FAMILIES = (
     Family("anthropic", "anthropic", ("anthropic",), ("anthropic/",)),
-    Family("deepseek", "deepseek", ("deepseek",), ("deepseek/",)),
+    # Off-peak prices of these two ended in September 2025 (api-docs.deepseek.com/quick_start/pricing).
+    Family("deepseek", "deepseek", ("deepseek",), ("deepseek/",), outdated=("deepseek-chat", "deepseek-reasoner")),
     Family(
         "fireworks", "fireworks", ("fireworks_ai", "fireworks_ai-embedding-models"), ("fireworks_ai/",), namespaced=True
     ),
@@ -47,9 +50,6 @@ FAMILIES = (
     Family("together", "together", ("together_ai",), ("together_ai/",), namespaced=True),
     Family("xai", "x-ai", ("xai",), ("xai/",)),
 )
-
-FREE_BY_DECLARATION = frozenset({("openai", "moderation")})
-"""Models with an empty price that their vendor documents as free of charge."""
 
 VENDORS = {
     "openai": "openai", "anthropic": "anthropic", "google": "gemini",

@@ -11,16 +11,25 @@ import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gotoai.price_book.entries import Entry, Family, Index, Report, mode_by_name
-from gotoai.price_book.rates import InexpressibleError
+from gotoai.price_book.rates import InexpressibleError, decimal_of
 from gotoai.price_book.sheets import Plain, Sheet, Window, free_lines, sheet_of
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 FREE_BY_DECLARATION = frozenset({("openai", "moderation")})
 """Models with an empty price that their vendor documents as free of charge."""
-TIERS = {"flex": "flex", "priority": "priority", "batch": "batch", "batches": "batch"}
-ORDINARY = frozenset({"default", "standard"})
+TIERS = {
+    ("service_tier", "flex"): "flex", ("service_tier", "priority"): "priority", ("service_tier", "fast"): "priority",
+    ("service_tier", "ultrafast"): "ultrafast", ("processing", "batch"): "batch",
+}  # fmt: skip
+"""What a variant depends on, to the tier. OpenAI renamed priority processing to fast mode and takes both names."""
+MOVING = "~"
+"""Begins OpenRouter's names of the newest model of a line: whose price they have changes without a word."""
+ORDINARY = frozenset({("service_tier", "default"), ("service_tier", "standard")})
 
 
 @dataclass
@@ -45,21 +54,56 @@ def window_of(constraint: Plain) -> Window | None:
     return (minutes[0], minutes[1]) if minutes[0] != minutes[1] else None
 
 
-def prices_in_force(prices: object, dated: str) -> InForce:
+def start_of(choice: Plain) -> str:
+    """The day (ISO date) from which a choice of prices holds; empty: always."""
+    start: str = (choice.get("constraint") or {}).get("start_date", "")
+    return start
+
+
+def prices_in_force(model: Plain, dated: str) -> InForce:
     """The prices of the day ``dated`` (ISO date), as ``genai-prices`` chooses them: the last that is active."""
-    if isinstance(prices, Mapping):
-        return InForce(prices)
-    assert isinstance(prices, Sequence)
-    starts = (c.get("constraint", {}).get("start_date", "") for c in prices if c.get("constraint"))
+    prices, variants = model["prices"], model.get("price_variants") or ()
+    choices: Sequence[Plain] = [{"prices": prices}] if isinstance(prices, Mapping) else prices
+    starts = {start_of(choice) for choice in [*choices, *variants]} - {""}
     later = min((start for start in starts if start > dated), default=None)
     timed: list[tuple[Window | None, Plain]] = []
-    for choice in reversed(prices):
+    for choice in reversed(choices):
         constraint = choice.get("constraint") or {}
         if "start_time" in constraint:
             timed.insert(0, (window_of(constraint), choice["prices"]))
-        elif constraint.get("start_date", "") <= dated:
-            return InForce(choice["prices"], timed, constraint.get("start_date"), later)
-    return InForce(prices[0]["prices"], timed, None, later)
+        elif start_of(choice) <= dated:
+            return InForce(choice["prices"], timed, start_of(choice) or None, later)
+    return InForce(choices[0]["prices"], timed, None, later)
+
+
+def with_input(prices: Plain) -> dict[str, Any]:
+    """OpenRouter's prices of Gemini models, whose cache write is listed as the storage for five minutes alone.
+
+    The input itself is billed beside it (openrouter.ai/docs/features/prompt-caching, "Google Gemini"). A write that
+    costs less than the input can be nothing else.
+    """
+    write, read = prices.get("cache_write_mtok"), prices.get("input_mtok")
+    if write is None or read is None:
+        return dict(prices)
+    writes, inputs = stepped(write), stepped(read)
+    if writes[0] >= inputs[0]:
+        return dict(prices)
+    sums = {start: price_at(writes, start) + price_at(inputs, start) for start in sorted({*writes, *inputs})}
+    tiers = [{"start": start, "price": price} for start, price in sums.items() if start]
+    return {**prices, "cache_write_mtok": {"base": sums[0], "tiers": tiers}}
+
+
+def stepped(value: object) -> dict[int, Decimal]:
+    """A price by the input tokens that a call must exceed, the base at 0."""
+    if not isinstance(value, Mapping):
+        return {0: decimal_of(value)}
+    steps = {int(tier["start"]): decimal_of(tier["price"]) for tier in value["tiers"]}
+    return {0: decimal_of(value["base"]), **steps}
+
+
+def price_at(steps: Mapping[int, Decimal], start: int) -> Decimal:
+    """The price of a call that exceeds ``start`` and no higher threshold."""
+    return steps[max(step for step in steps if step <= start)]
 
 
 def matches(clause: Plain, name: str) -> bool:
@@ -93,7 +137,8 @@ def alternatives(clause: Plain) -> Iterator[tuple[str, str]]:
 
 def own_models(family: Family, provider: Plain) -> list[Plain]:
     """The provider's models that the family's API serves, in the data set's order."""
-    return [model for model in provider["models"] if not model["id"].lower().startswith(family.foreign)]
+    models = (model for model in provider["models"] if not model["id"].lower().startswith(family.foreign))
+    return [model for model in models if model["id"] not in family.outdated]
 
 
 def owner_of(models: Iterable[Plain], name: str) -> Plain | None:
@@ -138,7 +183,7 @@ def genai_entries(family: Family, provider: Plain, modes: Mapping[str, str], dat
 
 def price_genai(entry: Entry, model: Plain, dated: str, report: Report) -> None:
     """Prices ``entry`` from its ``genai-prices`` model, or leaves it without a price and says why."""
-    now = prices_in_force(model["prices"], dated)
+    now = prices_in_force(model, dated)
     entry.effective_at = now.since
     declared = entry.id.endswith(":free") or (entry.provider, entry.id) in FREE_BY_DECLARATION
     if declared and not now.prices and not any(prices for _, prices in now.timed):
@@ -147,7 +192,7 @@ def price_genai(entry: Entry, model: Plain, dated: str, report: Report) -> None:
             entry.names = {name for name in entry.names if name.endswith(":free")}
         return
     try:
-        sheet = sheet_with_variants(entry, model, now, report)
+        sheet = sheet_with_variants(entry, model, dated, report)
     except InexpressibleError as reason:
         report.add(f"no price ({reason})", entry.provider, entry.id)
         return
@@ -156,29 +201,37 @@ def price_genai(entry: Entry, model: Plain, dated: str, report: Report) -> None:
         report.add(left_out, entry.provider, entry.id)
     while now.next_change is not None:
         date = now.next_change
-        now = prices_in_force(model["prices"], date)
+        now = prices_in_force(model, date)
         try:
-            sheet = sheet_with_variants(entry, model, now, Report())
+            later = sheet_with_variants(entry, model, date, Report())
         except InexpressibleError as reason:
             report.add(f"another price from {date} left out ({reason})", entry.provider, entry.id)
             continue
+        if (later.lines, later.factors) == (sheet.lines, sheet.factors):
+            continue
+        sheet = later
         change: dict[str, Any] = {"effective_at": date, "lines": [list(line) for line in sheet.lines]}
         entry.later.append(change | ({"factors": sheet.factors} if sheet.factors else {}))
 
 
-def sheet_with_variants(entry: Entry, model: Plain, now: InForce, report: Report) -> Sheet:
-    """The sheet of a day with the variants for service tiers."""
+def sheet_with_variants(entry: Entry, model: Plain, dated: str, report: Report) -> Sheet:
+    """The sheet of a day with the variants for service tiers. Of variants that price the same the first wins."""
+    if entry.id.startswith(MOVING):
+        raise InexpressibleError("an alias of whatever model is the newest")
+    now = prices_in_force(model, dated)
+    adapt = with_input if entry.provider == "openrouter" else dict
     ordinary: dict[str, Any] = {}
-    tiers: dict[str, Plain] = {}
+    tiers: dict[str, dict[str, Any]] = {}
     for variant in model.get("price_variants") or ():
-        name = variant["when"].get("service_tier", "") if len(variant["when"]) == 1 else ""
-        if variant.get("constraint") or (name not in ORDINARY and name not in TIERS):
-            report.add(f"variant {name or variant['when']} left out", entry.provider, entry.id)
-        elif name in ORDINARY:
-            ordinary |= variant["prices"]
-        else:
-            tiers[TIERS[name]] = variant["prices"]
-    return sheet_of({**now.prices, **ordinary}, entry.mode, tiers, now.timed)
+        when = next(iter(variant["when"].items())) if len(variant["when"]) == 1 else None
+        tier = TIERS.get(when) if when else None
+        if (tier is None and when not in ORDINARY) or "start_time" in (variant.get("constraint") or {}):
+            report.add(f"variant {variant['when']} left out", entry.provider, entry.id)
+        elif start_of(variant) <= dated:
+            prices = tiers.setdefault(tier, {}) if tier else ordinary
+            prices.update({key: price for key, price in variant["prices"].items() if key not in prices})
+    timed = [(window, adapt({**now.prices, **prices})) for window, prices in now.timed]
+    return sheet_of(adapt({**now.prices, **ordinary}), entry.mode, tiers, timed)
 
 
 def plain_clause(clause: Any) -> dict[str, Any]:
@@ -226,4 +279,6 @@ def load_genai() -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Providers of the installed ``genai-prices`` in plain form, and the data set's credit. Raises ``ImportError``."""
     data = importlib.import_module("genai_prices.data")
     providers = [{"id": p.id, "models": [plain_model(m) for m in p.models]} for p in data.providers]
-    return providers, {"name": "genai-prices", "version": importlib.metadata.version("genai-prices"), "licence": "MIT"}
+    version = importlib.metadata.version("genai-prices")
+    holder = "Pydantic Services Inc. 2025 to present"
+    return providers, {"name": "genai-prices", "version": version, "licence": "MIT", "copyright": holder}

@@ -40,13 +40,16 @@ LITELLM_PRICES = {
     "output_cost_per_image": ("images", 1), "input_cost_per_character": ("characters_m", 10**6),
 }  # fmt: skip
 LITELLM_TIER = re.compile(r"^(?P<key>.+)_above_(?P<thousands>\d+)k_tokens$")
-SERVICE_TIERS = {"flex": "flex", "priority": "priority", "batches": "batch"}
-LITELLM_SERVICE_TIER = re.compile(r"_(?P<tier>flex|priority|batches)(?=_above_|$)")
+SERVICE_TIERS = {"flex": "flex", "priority": "priority", "ultrafast": "ultrafast", "batches": "batch"}
+LITELLM_SERVICE_TIER = re.compile(r"_(?P<tier>flex|priority|ultrafast|batches)(?=_above_|$)")
 LITELLM_OTHER_TIERS = re.compile(
     r"_(batches|flex|priority|balanced|ultrafast|decisions)(_above_\d+k_tokens)?$|_above_\d+hr|_cache_hit$"
     r"|^(search_context|google_maps_grounding|code_interpreter|file_search|computer_use|annotation)_"
 )
 """Cost keys that say nothing about a plain call: other service tiers, tools of the provider, duplicates."""
+ALWAYS_SEARCHES = re.compile(r"^gpt-.*-search-(preview|api)")
+"""OpenAI's search models for chat completions search before every answer, and no reply counts it: the search is part of
+what the request costs (platform.openai.com/docs/guides/tools-web-search, "Chat Completions")."""
 LITELLM_CAPABILITIES = {
     "supports_function_calling": "tools", "supports_parallel_function_calling": "parallel_tools",
     "supports_vision": "vision", "supports_response_schema": "json_schema", "supports_reasoning": "reasoning",
@@ -86,7 +89,8 @@ def litellm_prices(row: Plain) -> dict[str, Any]:
             raise InexpressibleError(key)
         if key == "search_context_cost_per_query":
             # By how much is searched, which no reply says: the dearest.
-            base["web_searches_kcount"] = max(decimal_of(cost) for cost in value.values()) * 1000
+            target = "requests_kcount" if ALWAYS_SEARCHES.match(row.get("name", "")) else "web_searches_kcount"
+            base[target] = max(decimal_of(cost) for cost in value.values()) * 1000
             continue
         if "cost" not in key or (LITELLM_OTHER_TIERS.search(key) and key not in LITELLM_PRICES):
             continue
@@ -163,4 +167,4 @@ def load_litellm(path: Path | None, version: str | None) -> tuple[dict[str, Any]
     model_map: dict[str, Any] = json.loads(raw, parse_float=Decimal)
     model_map.pop("sample_spec", None)
     version = version or f"sha256:{hashlib.sha256(raw).hexdigest()[:12]}"
-    return model_map, {"name": "litellm", "version": version, "licence": "MIT"}
+    return model_map, {"name": "litellm", "version": version, "licence": "MIT", "copyright": "2023 Berri AI"}

@@ -25,8 +25,8 @@ METERS = {
     "input_mtok": "input_uncached", "cache_read_mtok": "cache_read", "cache_write_mtok": "cache_write",
     "cache_write_1h_mtok": "cache_write_1h", "output_mtok": "output_text", "output_reasoning_mtok": "output_reasoning",
     "input_audio_mtok": "audio_in", "output_audio_mtok": "audio_out", "input_image_mtok": "image_in",
-    "images": "image_out", "characters_m": "characters", "web_searches_kcount": "searches",
-    "requests_kcount": "request",
+    "images": "image_out", "characters_m": "characters", "input_mchars": "characters",
+    "web_searches_kcount": "searches", "requests_kcount": "request",
 }  # fmt: skip
 BILLED_AS = {
     "cache_read": "input_uncached", "cache_write": "input_uncached", "cache_write_1h": "cache_write",
@@ -40,6 +40,7 @@ METER_ORDER = (
 )  # fmt: skip
 TOKENS = frozenset(METER_ORDER[:9])
 """Meters that the factor of a tier holds for."""
+AUDIO = frozenset({"audio_in", "audio_out", "seconds"})
 HOURS = frozenset({"audio_hours", "input_audio_hours"})
 COARSER = {
     "cache_write_5m_mtok": "cache_write", "cache_audio_read_mtok": "cache_read", "cache_image_read_mtok": "cache_read",
@@ -93,6 +94,8 @@ def metered(prices: Plain, mode: str) -> tuple[Rates, list[str]]:
     for key, value in prices.items():
         if key in METERS:
             rates[METERS[key]] = tiers_of(value, UNITS_PER.get(key, 10**6))
+    if not any(num for num, _ in rates.get("cache_write", {}).values()):
+        rates.pop("cache_write", None)  # no fee for writing: what is written is still input
     for key, value in prices.items():
         if key in COARSER or key in UNSPLIT:
             meter = COARSER.get(key) or UNSPLIT[key]

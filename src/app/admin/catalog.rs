@@ -43,15 +43,16 @@ fn decimal(line: &PriceLine, scale: i128) -> String {
 
 /// Prices that always hold as members, those under a condition as a list; and which sheet it is, since when.
 pub fn price_view(price: &PinnedPrice) -> Map<String, Value> {
-    let (sheet, mut view, mut tiers) = (&price.sheet, Map::new(), Vec::new());
+    let (sheet, mut view) = (&price.sheet, Map::new());
+    let mut conditions: Vec<Conditional> = Vec::new();
     for (meter, member, scale) in MEMBERS {
         for line in sheet.lines.iter().filter(|line| line.meter == *meter) {
-            let mut when = condition(line);
-            let place = if when.is_empty() { &mut view } else { &mut when };
+            let when = condition(line);
+            let place = if when.is_empty() { &mut view } else { under(&mut conditions, when) };
             place.insert((*member).to_owned(), decimal(line, *scale).into());
-            tiers.extend(Some(Value::Object(when)).filter(|when| *when != json!({})));
         }
     }
+    let tiers: Vec<Value> = conditions.into_iter().map(|(when, prices)| Value::Object(when.into_iter().chain(prices).collect())).collect();
     if !tiers.is_empty() {
         view.insert("tiers".to_owned(), tiers.into());
     }
@@ -66,6 +67,19 @@ pub fn price_view(price: &PinnedPrice) -> Map<String, Value> {
     }
     view.insert("hash".to_owned(), price.hash_hex().into());
     view
+}
+
+/// A condition, and the prices under it.
+type Conditional = (Map<String, Value>, Map<String, Value>);
+
+/// The prices under a condition, all of them in one place.
+fn under(conditions: &mut Vec<Conditional>, when: Map<String, Value>) -> &mut Map<String, Value> {
+    let known = conditions.iter().position(|(other, _)| *other == when);
+    let place = known.unwrap_or_else(|| {
+        conditions.push((when, Map::new()));
+        conditions.len() - 1
+    });
+    &mut conditions[place].1
 }
 
 /// What a line depends on.
@@ -253,6 +267,7 @@ mod tests {
         let lines = vec![
             line,
             PriceLine { tier: Some(ServiceTier::Flex), num: 1_000_000, ..line },
+            PriceLine { tier: Some(ServiceTier::Flex), ..PriceLine::new(Meter::Searches, 10_000_000_000, 1) },
             PriceLine { window: DayWindow::between("16:30", "00:30"), above_input_tokens: Some(7), ..line },
         ];
         let mut sheet = PriceSheet::new(lines, "test".into(), 86_400_000);
@@ -261,7 +276,7 @@ mod tests {
         let want = json!({
             "output_per_mtok": "2",
             "tiers": [
-                { "service_tier": "flex", "output_per_mtok": "1" },
+                { "service_tier": "flex", "output_per_mtok": "1", "per_search": "0.01" },
                 { "from": "16:30", "to": "00:30", "above_input_tokens": 7, "output_per_mtok": "2" },
             ],
             "tier_percent": { "batch": "50" },

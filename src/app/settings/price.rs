@@ -31,10 +31,11 @@ const OFF_PEAK: &str = "off_peak";
 const TIERS: &str = "tiers";
 
 /// Section and factor of each tier that may have its own price.
-const TIER_MEMBERS: [(&str, &str, ServiceTier); 3] = [
+const TIER_MEMBERS: [(&str, &str, ServiceTier); 4] = [
     ("flex", "flex_factor", ServiceTier::Flex),
     ("priority", "priority_factor", ServiceTier::Priority),
     ("batch", "batch_factor", ServiceTier::Batch),
+    ("ultrafast", "ultrafast_factor", ServiceTier::Ultrafast),
 ];
 
 /// A price as an administrative operation is given it: the members of `models[].price`, each as text.

@@ -186,6 +186,8 @@ const SUPPLY: &[SettingRow] = &[
         "1",
         "share of the ordinary price, where tiers.batch has none: 0.5 is half",
     ),
+    row("", "providers.<name>.models[].price.tiers.ultrafast", "", "prices of calls in tier ultrafast"),
+    row("", "providers.<name>.models[].price.tiers.ultrafast_factor", "1", "share of the ordinary price, where tiers.ultrafast has none"),
     row("", "aliases.<alias>", "", "a name of your own for a model: provider/model"),
 ];
 

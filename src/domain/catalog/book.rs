@@ -381,7 +381,8 @@ mod tests {
             let same = |other: &PriceLine| PriceLine { num: line.num, per: line.per, ..*other } == *line;
             assert!(!price.lines[..index].iter().any(same), "{family}/{} prices a meter twice", facts.id);
         }
-        price.upper_bound(10_000_000, 1_000_000, &Rating { tier: ServiceTier::Auto, at: Timestamp(0) }).unwrap();
+        let most = Usage::default().with(Meter::InputUncached, 10_000_000).with(Meter::OutputText, 1_000_000).with(Meter::Searches, 100);
+        price.bound(&most, &Rating { tier: ServiceTier::Ultrafast, at: Timestamp(0) }).unwrap();
     }
 
     #[test]
@@ -407,6 +408,43 @@ mod tests {
             assert_eq!(facts.context_window, Some(128_000));
             assert!(facts.can(Capability::Tools) && facts.capabilities_known);
         }
+    }
+
+    /// A cache that is written costs at least what the input costs, or its tokens are sold below cost.
+    #[test]
+    fn no_cache_write_is_cheaper_than_the_input() {
+        let thousand = |meter| Usage::default().with(meter, 1000);
+        for (family, facts) in PriceBook::embedded().entries() {
+            for price in &facts.prices {
+                let (input, write) = (nano(price, thousand(Meter::InputUncached)), nano(price, thousand(Meter::CacheWrite)));
+                assert!(write >= input, "{family}/{}: a cache write costs {write}, the input {input}", facts.id);
+                assert!(nano(price, thousand(Meter::CacheWrite1h)) >= write, "{family}/{}", facts.id);
+            }
+        }
+    }
+
+    #[test]
+    fn golden_service_tiers_searches_and_windows() {
+        let price = |family: &str, model: &str| PriceBook::embedded().facts(family, model).unwrap().prices[0].clone();
+        let at = |minute: i64| Timestamp(minute * 60_000);
+        let rated = |price: &PriceSheet, tier| {
+            let usage = Usage::default().with(Meter::InputUncached, 1000).with(Meter::OutputText, 100);
+            price.amount(&usage, &Rating { tier, at: at(0) }).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+        };
+        let astra = price("openai", "gpt-6-astra");
+        let standard = rated(&astra, ServiceTier::Standard);
+        assert_eq!(rated(&astra, ServiceTier::Priority), 2 * standard);
+        assert_eq!(rated(&astra, ServiceTier::Ultrafast), 6 * standard);
+        assert_eq!(rated(&astra, ServiceTier::Flex) * 2, standard);
+        assert_eq!(rated(&price("openai", "gpt-4o"), ServiceTier::Priority), 1000 * 4250 + 100 * 17_000);
+        let searched = price("openai", "gpt-4o-search-preview");
+        assert_eq!(nano(&searched, Usage::default().with(Meter::Request, 1)), 25_000_000, "every call searches");
+        let peak = price("deepseek", "deepseek-v4-flash");
+        let cost = |minute| {
+            let usage = Usage::default().with(Meter::OutputText, 1000);
+            peak.amount(&usage, &Rating::standard(at(minute))).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
+        };
+        assert_eq!((cost(59), cost(60), cost(240), cost(360)), (600_000, 1_200_000, 600_000, 1_200_000));
     }
 
     #[test]

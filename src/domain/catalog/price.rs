@@ -135,12 +135,6 @@ impl PriceSheet {
         add_pico(sum, whole, per)
     }
 
-    /// Upper bound of the amount of a call with at most so many tokens: see `bound`.
-    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, rating: &Rating) -> Result<Exact, AmountTooLarge> {
-        let most = Usage::default().with(Meter::InputUncached, input_tokens).with(Meter::OutputText, output_tokens);
-        self.bound(&most.with(Meter::Request, 1), rating)
-    }
-
     /// Upper bound of the amount of a call that uses at most `most`: all its input at the dearest input meter, all its
     /// output at the dearest output meter, other units at their own price; each at the dearest threshold it may reach, in
     /// the dearest tier that may serve it, at the dearest time of day, because nobody knows when the provider looks at
@@ -158,6 +152,35 @@ impl PriceSheet {
             worst = dearer(worst, sum)?;
         }
         Ok(worst)
+    }
+
+    /// A meter that was used and has no price here, nor one that it is billed as: what the call costs is then not known.
+    /// Most sheets have no price for the request itself, which is no gap.
+    pub fn unpriced(&self, usage: &Usage) -> Option<Meter> {
+        if self.is_free() {
+            return None;
+        }
+        let priced = |meter: Meter| std::iter::successors(Some(meter), |meter| meter.billed_as()).any(|meter| self.has(meter));
+        Meter::ALL.into_iter().find(|meter| *meter != Meter::Request && usage.get(*meter) > 0 && !priced(*meter))
+    }
+
+    /// Does the sheet say what a call in this tier costs? Where it says nothing of a tier, a lesser one costs the ordinary price
+    /// at most; what a better one costs is then unknown.
+    pub fn sells(&self, tier: ServiceTier) -> bool {
+        match tier {
+            ServiceTier::Auto | ServiceTier::Standard | ServiceTier::Flex | ServiceTier::Batch => true,
+            ServiceTier::Priority | ServiceTier::Ultrafast => {
+                self.is_free() || self.factors.contains_key(&tier) || self.lines.iter().any(|line| line.tier == Some(tier))
+            }
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.lines.iter().all(|line| line.num == 0)
+    }
+
+    fn has(&self, meter: Meter) -> bool {
+        self.lines.iter().any(|line| line.meter == meter)
     }
 
     /// The most that `count` units of the wanted meters may cost in `tier`.
@@ -248,6 +271,10 @@ mod tests {
         rich
     }
 
+    fn tokens(input: u64, output: u64) -> Usage {
+        Usage::default().with(Meter::InputUncached, input).with(Meter::OutputText, output)
+    }
+
     fn rated(sheet: &PriceSheet, usage: Usage, tier: ServiceTier, at: Timestamp) -> i64 {
         sheet.amount(&usage, &Rating { tier, at }).unwrap().round(Rounding::HalfEven).unwrap().as_nano()
     }
@@ -311,11 +338,29 @@ mod tests {
 
     #[test]
     fn the_bound_takes_the_dearest_tier_and_time_that_may_come() {
-        let bound = |tier| rich().upper_bound(100, 10, &Rating { tier, at: NOON }).unwrap().round(Rounding::Up).unwrap().as_nano();
+        let bound = |tier| rich().bound(&tokens(100, 10), &Rating { tier, at: NOON }).unwrap().round(Rounding::Up).unwrap().as_nano();
         assert_eq!(bound(ServiceTier::Standard), 100 * 150 + 10 * 600);
         assert_eq!(bound(ServiceTier::Batch), 100 * 75 + 10 * 300);
         assert_eq!(bound(ServiceTier::Flex), 100 * 150 + 10 * 600, "a provider may serve it as standard");
         assert_eq!(bound(ServiceTier::Auto), (100 * 150 + 10 * 600) * 2);
+        assert_eq!(bound(ServiceTier::Ultrafast), (100 * 150 + 10 * 600) * 2, "it may fall back to priority");
+    }
+
+    #[test]
+    fn a_better_tier_without_a_price_is_not_sold() {
+        assert!(mini().sells(ServiceTier::Flex) && !mini().sells(ServiceTier::Priority));
+        assert!(rich().sells(ServiceTier::Priority) && !rich().sells(ServiceTier::Ultrafast));
+        assert!(PriceSheet::free("self-hosted").sells(ServiceTier::Priority));
+    }
+
+    #[test]
+    fn what_no_line_prices_is_told() {
+        let unpriced = |meter, count| mini().unpriced(&tokens(5, 5).with(meter, count).with(Meter::Request, 1));
+        assert_eq!((unpriced(Meter::CacheWrite1h, 3), unpriced(Meter::AudioOut, 3), unpriced(Meter::Searches, 0)), (None, None, None));
+        assert_eq!(unpriced(Meter::Searches, 1), Some(Meter::Searches));
+        assert_eq!(rich().unpriced(&tokens(1, 1).with(Meter::Searches, 1)), None);
+        let sheet = PriceSheet::new(vec![PriceLine::new(Meter::InputUncached, 1, 1)], "embeddings".into(), 0);
+        assert_eq!((sheet.unpriced(&tokens(1, 0)), sheet.unpriced(&tokens(1, 1))), (None, Some(Meter::OutputText)));
     }
 
     #[test]
@@ -330,12 +375,12 @@ mod tests {
     proptest! {
         #[test]
         fn never_above_the_bound_and_never_panics(
-            counts in proptest::array::uniform14(0..u64::MAX), cap in any::<bool>(), asked in 0..5_usize, served in 0..4_usize, at in any::<i64>(),
+            counts in proptest::array::uniform14(0..u64::MAX), cap in any::<bool>(), asked in 0..6_usize, served in 0..5_usize, at in any::<i64>(),
         ) {
             let limit = if cap { 10_000_000 } else { u64::MAX / 8 };
             let mut usage = Usage::default();
             for (meter, count) in Meter::ALL.iter().zip(counts) { usage.set(*meter, count % limit); }
-            let asked = [ServiceTier::Auto, ServiceTier::Standard, ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Batch][asked];
+            let asked = *ServiceTier::PRICED.get(asked).unwrap_or(&ServiceTier::Auto);
             let (served, at) = (ServiceTier::PRICED[served], Timestamp(at));
             prop_assume!(asked.may_become(served));
             let amount = rich().amount(&usage, &Rating { tier: served, at });
@@ -358,7 +403,7 @@ mod tests {
 
     #[test]
     fn free_is_zero_by_declaration() {
-        let bound = PriceSheet::free("self-hosted").upper_bound(1000, 1000, &Rating::standard(NOON)).unwrap();
+        let bound = PriceSheet::free("self-hosted").bound(&tokens(1000, 1000), &Rating::standard(NOON)).unwrap();
         assert_eq!(bound.round(Rounding::Up), Some(Money::ZERO));
     }
 }

@@ -15,11 +15,12 @@ pub enum ServiceTier {
     Flex,
     Priority,
     Batch,
+    Ultrafast,
 }
 
 impl ServiceTier {
     /// The tiers that have prices.
-    pub const PRICED: [Self; 4] = [Self::Standard, Self::Flex, Self::Priority, Self::Batch];
+    pub const PRICED: [Self; 5] = [Self::Standard, Self::Flex, Self::Priority, Self::Batch, Self::Ultrafast];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,6 +29,7 @@ impl ServiceTier {
             Self::Flex => "flex",
             Self::Priority => "priority",
             Self::Batch => "batch",
+            Self::Ultrafast => "ultrafast",
         }
     }
 
@@ -35,16 +37,23 @@ impl ServiceTier {
         match name {
             "default" | "standard" | "standard_only" | "on_demand" => Some(Self::Standard),
             "flex" => Some(Self::Flex),
-            "priority" => Some(Self::Priority),
+            // OpenAI's priority processing has been called fast mode since July 2026 (guides/fast-mode): requests and replies
+            // use either name.
+            "priority" | "fast" => Some(Self::Priority),
             "batch" => Some(Self::Batch),
+            "ultrafast" => Some(Self::Ultrafast),
             _ => None,
         }
     }
 
-    /// The tier of a request, by the name that the caller wrote. Without a name the provider chooses (by the project's
-    /// settings there), as it does under a name that nobody here knows.
+    /// The tier of a call, by the name that the caller wrote. Without a name the provider chooses (by the project's
+    /// settings there), as it does under a name that nobody here knows. A call is no batch, whatever its caller writes: a
+    /// provider that does not look would else be paid half.
     pub fn asked(name: Option<&str>) -> Self {
-        name.and_then(Self::named).unwrap_or(Self::Auto)
+        match name.and_then(Self::named) {
+            Some(Self::Batch) | None => Self::Auto,
+            Some(tier @ (Self::Auto | Self::Standard | Self::Flex | Self::Priority | Self::Ultrafast)) => tier,
+        }
     }
 
     /// The tier that served, by the name in the reply. A reply that says nothing was served as asked; a name that nobody
@@ -52,19 +61,22 @@ impl ServiceTier {
     #[must_use]
     pub fn served(name: Option<&str>, asked: Self) -> Self {
         match (name.map(Self::named), asked) {
+            (Some(Some(Self::Batch)), Self::Auto | Self::Standard | Self::Flex | Self::Priority | Self::Ultrafast) => Self::Standard,
             (Some(named), _) => named.unwrap_or(Self::Standard),
             (None, Self::Auto) => Self::Standard,
-            (None, Self::Standard | Self::Flex | Self::Priority | Self::Batch) => asked,
+            (None, Self::Standard | Self::Flex | Self::Priority | Self::Batch | Self::Ultrafast) => asked,
         }
     }
 
-    /// Can a call that asks for this tier be billed in `other`? A provider may serve flex and priority calls in its
-    /// standard tier and says so in the reply only; a batch never runs as anything else.
+    /// Can a call that asks for this tier be billed in `other`? A provider may serve flex, priority and ultrafast calls in a
+    /// lesser tier and says so in the reply only; a batch never runs as anything else, and nobody is served ultrafast who has
+    /// not asked for it (OpenAI, guides/ultrafast-mode: standard is the default).
     pub fn may_become(self, other: Self) -> bool {
         match self {
-            Self::Auto => other != Self::Batch,
+            Self::Auto => !matches!(other, Self::Batch | Self::Ultrafast),
             Self::Standard | Self::Batch => other == self,
             Self::Flex | Self::Priority => other == self || other == Self::Standard,
+            Self::Ultrafast => other != Self::Batch,
         }
     }
 }
@@ -167,8 +179,13 @@ mod tests {
         assert_eq!(ServiceTier::asked(None), ServiceTier::Auto);
         assert_eq!(ServiceTier::asked(Some("default")), ServiceTier::Standard);
         assert_eq!(ServiceTier::asked(Some("galaxy")), ServiceTier::Auto);
+        assert_eq!(ServiceTier::asked(Some("batch")), ServiceTier::Auto, "a caller makes no batch of a call");
+        assert_eq!(ServiceTier::asked(Some("fast")), ServiceTier::Priority);
         let served = ServiceTier::served;
         assert_eq!(served(Some("default"), ServiceTier::Priority), ServiceTier::Standard, "downgraded: what served is billed");
+        assert_eq!(served(Some("fast"), ServiceTier::Auto), ServiceTier::Priority);
+        assert_eq!(served(Some("batch"), ServiceTier::Auto), ServiceTier::Standard);
+        assert_eq!(served(Some("batch"), ServiceTier::Batch), ServiceTier::Batch);
         assert_eq!(served(None, ServiceTier::Flex), ServiceTier::Flex);
         assert_eq!(served(None, ServiceTier::Auto), ServiceTier::Standard);
         assert_eq!(served(Some("scale"), ServiceTier::Flex), ServiceTier::Standard);
@@ -176,9 +193,9 @@ mod tests {
 
     #[test]
     fn what_serves_is_within_what_the_hold_covers() {
-        for asked in [None, Some("auto"), Some("default"), Some("flex"), Some("priority")] {
+        for asked in [None, Some("auto"), Some("default"), Some("flex"), Some("priority"), Some("fast"), Some("ultrafast"), Some("batch")] {
             let asked = ServiceTier::asked(asked);
-            for reply in [None, Some("default"), Some("scale")] {
+            for reply in [None, Some("default"), Some("scale"), Some("batch")] {
                 assert!(asked.may_become(ServiceTier::served(reply, asked)), "{asked:?} {reply:?}");
             }
         }

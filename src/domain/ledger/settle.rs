@@ -106,30 +106,23 @@ pub fn own_key_amounts(usage: &Usage, upstream: &PriceSheet, rating: &Rating, se
     Ok((amounts, upstream_exact))
 }
 
-/// The most a call with at most so many tokens may be charged: rounded up.
-pub fn hold_for(cost: &PriceSheet, input_tokens: u64, output_tokens: u64, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<Money> {
-    let bound = cost.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?;
+/// The most a call that uses at most `most` may be charged: rounded up.
+pub fn hold_for(cost: &PriceSheet, most: &Usage, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<Money> {
+    let bound = cost.bound(most, rating).map_err(too_large)?;
     let price = match sell {
         Sell::Markup(share) => fits(bound.with_share(*share))?,
-        Sell::Sheet(pinned) => pinned.sheet.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?,
+        Sell::Sheet(pinned) => pinned.sheet.bound(most, rating).map_err(too_large)?,
     };
     held(price, bound, builder)
 }
 
 /// The same for a call on the user's own key: the most that the fee may come to.
-pub fn own_key_hold_for(
-    upstream: &PriceSheet,
-    input_tokens: u64,
-    output_tokens: u64,
-    rating: &Rating,
-    sell: &Sell,
-    builder: Ratio,
-) -> Result<Money> {
-    let bound = upstream.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?;
+pub fn own_key_hold_for(upstream: &PriceSheet, most: &Usage, rating: &Rating, sell: &Sell, builder: Ratio) -> Result<Money> {
+    let bound = upstream.bound(most, rating).map_err(too_large)?;
     let fee = match sell {
         Sell::Markup(share) => fits(bound.share(*share))?,
         // A cheap call may have the larger margin: the whole price is the bound that always holds.
-        Sell::Sheet(pinned) => pinned.sheet.upper_bound(input_tokens, output_tokens, rating).map_err(too_large)?,
+        Sell::Sheet(pinned) => pinned.sheet.bound(most, rating).map_err(too_large)?,
     };
     held(fee, bound, builder)
 }

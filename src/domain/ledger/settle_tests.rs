@@ -48,7 +48,7 @@ fn the_worked_example_of_the_ledger_law() {
 fn the_users_own_key_pays_the_fee_only() {
     // Case 7 of the law: a hold of 50 000, a fee of 3 700, and no cost of ours.
     let (upstream, sell) = (sheet(1_000_000_000, 0), markup("5"));
-    assert_eq!(own_key_hold_for(&upstream, 1_000_000, 0, &NOW, &sell, Ratio::ZERO).unwrap(), Money::nano(50_000));
+    assert_eq!(own_key_hold_for(&upstream, &tokens(1_000_000), &NOW, &sell, Ratio::ZERO).unwrap(), Money::nano(50_000));
     let (amounts, billed) = own_key_amounts(&tokens(74_000), &upstream, &NOW, &sell, Ratio::ZERO).unwrap();
     assert_eq!((amounts.cost, amounts.charge, amounts.fee), (Money::ZERO, Money::nano(3700), Money::nano(3700)));
     assert_eq!((amounts.pass_through, amounts.cost_exact, billed.to_string()), (Money::ZERO, Exact::ZERO, "74000".to_owned()));
@@ -89,36 +89,81 @@ fn something_is_never_charged_as_nothing() {
     assert_eq!(settle_amounts(&tokens(1), &sheet(0, 0), &NOW, &markup("9"), Ratio::ZERO).unwrap().charge, Money::ZERO, "free is free");
 }
 
-/// Both forms of a price to the user.
-fn sells(share: u32, input: i64, output: i64) -> [Sell; 2] {
-    [Sell::Markup(Ratio { num: share, den: 1000 }), Sell::Sheet(PinnedPrice::of(&rich(input, output, 3)))]
+const TIERS: [ServiceTier; 6] =
+    [ServiceTier::Auto, ServiceTier::Standard, ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Batch, ServiceTier::Ultrafast];
+
+/// A tier that a call asks for, and one that it may be served in.
+fn asked_and_served() -> impl Strategy<Value = (ServiceTier, ServiceTier)> {
+    let pairs = TIERS.into_iter().flat_map(|asked| ServiceTier::PRICED.map(|served| (asked, served)));
+    proptest::sample::select(pairs.filter(|(asked, served)| asked.may_become(*served)).collect::<Vec<_>>())
+}
+
+/// Any line: of any meter, for any size of call, tier and time of day.
+fn any_line() -> impl Strategy<Value = PriceLine> {
+    let per = prop_oneof![Just(1000_u32), Just(3600), Just(1_000_000), 1000..10_000_u32];
+    let window = prop_oneof![Just(None), (0..1440_u16, 0..1440_u16).prop_map(|(from, to)| DayWindow::new(from, to))];
+    let tier = proptest::option::of(0..ServiceTier::PRICED.len());
+    let above = proptest::option::of(prop_oneof![Just(0), Just(1000), 0..3_000_000_u64]);
+    (0..Meter::COUNT, 0..1_000_000_000_000_i64, per, window, tier, above).prop_map(|(meter, num, per, window, tier, above)| PriceLine {
+        window,
+        tier: tier.map(|tier| ServiceTier::PRICED[tier]),
+        above_input_tokens: above,
+        ..PriceLine::new(Meter::ALL[meter], num, per)
+    })
+}
+
+/// Any sheet, sensible or not.
+fn any_sheet() -> impl Strategy<Value = PriceSheet> {
+    let factors = proptest::collection::btree_map(0..ServiceTier::PRICED.len(), (0..500_u32, 1..100_u32), 0..4);
+    (proptest::collection::vec(any_line(), 0..20), factors).prop_map(|(lines, factors)| {
+        let mut sheet = PriceSheet::new(lines, "any".into(), 0);
+        sheet.factors = factors.into_iter().map(|(tier, (num, den))| (ServiceTier::PRICED[tier], Ratio { num, den })).collect();
+        sheet
+    })
+}
+
+/// A bound, as reserve makes one, and any usage within it: input and output divided among their meters as it may happen.
+fn bound_and_usage() -> impl Strategy<Value = (Usage, Usage)> {
+    let bound = (0..3_000_000_u64, 0..3_000_000_u64, proptest::array::uniform14(0..1000_u64));
+    (bound, proptest::array::uniform14(0..=100_u64), 0..=100_u64).prop_map(|((input, output, units), shares, fill)| {
+        let (mut most, mut used) = (Usage::default(), Usage::default());
+        for (meter, count) in Meter::ALL.into_iter().zip(units).filter(|(meter, _)| !meter.is_input() && !meter.is_output()) {
+            most.set(meter, count);
+            used.set(meter, count * fill / 100);
+        }
+        let mut divide = |whole: u64, wanted: fn(Meter) -> bool| {
+            let mut left = whole * fill / 100;
+            for (meter, share) in Meter::ALL.into_iter().zip(shares).filter(|(meter, _)| wanted(*meter)) {
+                used.set(meter, left * share / 100);
+                left -= left * share / 100;
+            }
+        };
+        divide(input, Meter::is_input);
+        divide(output, Meter::is_output);
+        (most.with(Meter::InputUncached, input).with(Meter::OutputText, output), used)
+    })
 }
 
 proptest! {
+    /// Whatever the prices, however the usage falls on the meters, in whatever tier and at whatever time the provider rates it.
     #[test]
     fn charge_is_the_sum_of_its_legs_and_within_the_hold(
-        bound in (0..2_000_000_u64, 0..2_000_000_u64), used in (0..=100_u64, 0..=100_u64, 0..=100_u64),
-        price in (0..100_000_000_000_000_i64, 0..100_000_000_000_000_i64), list in (0..100_000_000_000_000_i64, 0..100_000_000_000_000_i64),
-        shares in (0..3000_u32, 0..500_u32), tiers in (0..5_usize, 0..4_usize), at in any::<i64>(),
+        (most, usage) in bound_and_usage(), cost in any_sheet(), list in any_sheet(), shares in (0..3000_u32, 0..500_u32),
+        tiers in asked_and_served(), at in any::<i64>(),
     ) {
-        let (cost, builder) = (rich(price.0, price.1, 2), Ratio { num: shares.1, den: 1000 });
-        let asked = [ServiceTier::Auto, ServiceTier::Standard, ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Batch][tiers.0];
-        let served = ServiceTier::PRICED[tiers.1];
-        prop_assume!(asked.may_become(served));
-        let input = bound.0 * used.0 / 100;
-        let cached = input * used.2 / 100;
-        let usage = tokens(input - cached).with(Meter::CacheRead, cached).with(Meter::OutputText, bound.1 * used.1 / 100).with(Meter::Request, 1);
-        let (asked, served) = (Rating { tier: asked, at: Timestamp(0) }, Rating { tier: served, at: Timestamp(at) });
-        for sell in sells(shares.0, list.0, list.1) {
-            let (own, _) = own_key_amounts(&usage, &cost, &served, &sell, builder).unwrap();
-            let own_hold = own_key_hold_for(&cost, bound.0, bound.1, &asked, &sell, builder).unwrap();
-            let paid = settle_amounts(&usage, &cost, &served, &sell, builder).unwrap();
-            let hold = hold_for(&cost, bound.0, bound.1, &asked, &sell, builder).unwrap();
-            prop_assert_eq!(own.cost, Money::ZERO);
-            for (amounts, hold) in [(paid, hold), (own, own_hold)] {
+        let builder = Ratio { num: shares.1, den: 1000 };
+        let (asked, served) = (Rating { tier: tiers.0, at: Timestamp(0) }, Rating { tier: tiers.1, at: Timestamp(at) });
+        for sell in [Sell::Markup(Ratio { num: shares.0, den: 1000 }), Sell::Sheet(PinnedPrice::of(&list))] {
+            // What is beyond any amount is refused: that holds too.
+            let hold = hold_for(&cost, &most, &asked, &sell, builder).ok();
+            let own_hold = own_key_hold_for(&cost, &most, &asked, &sell, builder).ok();
+            let paid = settle_amounts(&usage, &cost, &served, &sell, builder).ok();
+            let own = own_key_amounts(&usage, &cost, &served, &sell, builder).ok().map(|(own, _)| own);
+            prop_assert!(own.is_none_or(|own| own.cost == Money::ZERO));
+            for (amounts, hold) in [paid.zip(hold), own.zip(own_hold)].into_iter().flatten() {
                 prop_assert_eq!(amounts.charge.as_nano(), amounts.pass_through.as_nano() + amounts.fee.as_nano());
                 prop_assert!(!amounts.fee.is_negative() && !amounts.builder.is_negative() && amounts.builder <= amounts.fee);
-                prop_assert!(amounts.charge <= hold);
+                prop_assert!(amounts.charge <= hold, "{:?} > {:?}", amounts.charge, hold);
             }
         }
     }
@@ -131,7 +176,7 @@ proptest! {
         for sell in [Sell::Markup(ratio), Sell::Sheet(PinnedPrice::of(&rich(price, price, 3)))] {
             let _ = settle_amounts(&usage, &rich(price, price, 2), &NOW, &sell, ratio);
             let _ = own_key_amounts(&usage, &rich(price, price, 2), &NOW, &sell, ratio);
-            let _ = hold_for(&rich(price, price, 2), usage.input_tokens(), usage.output_tokens(), &NOW, &sell, ratio);
+            let _ = hold_for(&rich(price, price, 2), &usage, &NOW, &sell, ratio);
         }
     }
 }

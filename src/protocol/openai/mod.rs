@@ -5,6 +5,7 @@ mod error;
 mod models;
 mod reply;
 mod request;
+mod search;
 mod stream;
 mod usage;
 

@@ -1,6 +1,7 @@
 //! Owns: what the gateway must know of a chat or embeddings request, where it stands in the bytes, and the splice that
 //! changes it. Everything else in the body stays as the caller wrote it, members we do not know included.
 
+use super::search::Switches;
 use crate::base::{Error, ErrorKind, Result};
 use crate::protocol::Operation;
 use bytes::Bytes;
@@ -32,6 +33,14 @@ struct Members<'a> {
     n: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    functions: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    response_format: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    web_search_options: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    plugins: Option<&'a RawValue>,
 }
 
 /// A member that is there, `null` included: where it stands matters.
@@ -51,6 +60,12 @@ pub struct RequestFacts {
     pub input_bytes: u64,
     /// Images given by reference: their bytes say nothing of their tokens.
     pub images: u64,
+    /// Files and videos given by reference, which may fill the whole window.
+    pub files: u64,
+    /// There are tools: the provider puts words of its own into the prompt.
+    pub tools: bool,
+    /// Web searches that the provider may make, at most.
+    pub searches: u64,
     /// Output tokens allowed in one choice, if the caller set a bound.
     pub max_output: Option<u64>,
     pub choices: u64,
@@ -114,15 +129,21 @@ impl RequestFacts {
         let max_completion: Option<u64> = typed(members.max_completion_tokens, "max_completion_tokens", "a whole number")?;
         let max_tokens: Option<u64> = typed(members.max_tokens, "max_tokens", "a whole number")?;
         let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
+        let choices = choices.unwrap_or(1).clamp(1, 128);
+        let searches = Switches { web_search_options: members.web_search_options, plugins: members.plugins, tools: members.tools };
+        let occurrences = |word: &[u8]| memmem::find_iter(content.get().as_bytes(), word).count() as u64;
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
         Ok(Self {
             model: model.into(),
             stream,
             wants_usage: options.is_some_and(|options| options.include_usage == Some(true)),
-            input_bytes: content.get().len() as u64 + length(members.tools),
-            images: memmem::find_iter(content.get().as_bytes(), b"\"image_url\"").count() as u64 / 2,
+            input_bytes: [Some(content), members.tools, members.functions, members.response_format].map(length).iter().sum(),
+            images: occurrences(b"\"image_url\"") / 2,
+            files: occurrences(b"\"file_id\"") + occurrences(b"\"file_url\"") + occurrences(b"\"video_url\"") / 2,
+            tools: members.tools.or(members.functions).is_some_and(|tools| tools.get() != "null"),
+            searches: searches.most(choices),
             max_output: max_completion.or(max_tokens),
-            choices: choices.unwrap_or(1).clamp(1, 128),
+            choices,
             service_tier: typed(members.service_tier, "service_tier", "a string")?,
             model_at: position(body, model_raw),
             stream_options_at: members.stream_options.map(|raw| position(body, raw)),
@@ -261,6 +282,17 @@ mod tests {
         assert_eq!(refused(r#"{"model":"m","messages":[],"stream":"yes"}"#).param, Some("stream"));
         assert_eq!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#).param, Some("max_tokens"));
         assert_eq!(refused(r#"{"model":"a","model":"b","messages":[]}"#).kind, ErrorKind::InvalidRequest);
+    }
+
+    #[test]
+    fn what_becomes_input_or_is_searched_for() {
+        let plain = read(r#"{"model":"m","messages":[]}"#);
+        assert_eq!((plain.input_bytes, plain.images, plain.files, plain.tools, plain.searches), (2, 0, 0, false, 0));
+        let text = r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"u"}},{"type":"file","file":{"file_id":"f"}}]}],"functions":[{}],"response_format":{"a":1},"plugins":[{"id":"web"}]}"#;
+        let full = read(text);
+        assert_eq!((full.images, full.files, full.tools, full.searches), (1, 1, true, 1));
+        let content = &text[text.find("[{").unwrap()..text.find(",\"functions").unwrap()];
+        assert_eq!(full.input_bytes, content.len() as u64 + 4 + 7);
     }
 
     proptest! {

@@ -25,6 +25,11 @@ struct Reported<'a> {
     /// DeepSeek's names for cached tokens and the others.
     prompt_cache_hit_tokens: Option<u64>,
     prompt_cache_miss_tokens: Option<u64>,
+    /// Moonshot's and Mistral's names for cached tokens, which they also write into the details, or do not.
+    cached_tokens: Option<u64>,
+    num_cached_tokens: Option<u64>,
+    /// Gemini's models behind servers of this dialect: thoughts, beside the completion.
+    reasoning_tokens: Option<u64>,
     /// Transcriptions billed by time.
     #[serde(borrow)]
     seconds: Option<&'a RawValue>,
@@ -36,6 +41,8 @@ struct Reported<'a> {
     server_side_tool_usage_details: Option<ServerTools>,
     /// Perplexity.
     num_search_queries: Option<u64>,
+    /// xAI's Live Search, which billed sources and not searches. No meter counts them, so what they cost is never known.
+    num_sources_used: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -73,6 +80,7 @@ pub fn read_usage(json: &[u8]) -> Option<ReadUsage> {
     let output = reported.completion_tokens.or(reported.output_tokens).unwrap_or(0);
     let inputs = reported.prompt_tokens_details.or(reported.input_tokens_details).unwrap_or_default();
     let outputs = reported.completion_tokens_details.or(reported.output_tokens_details).unwrap_or_default();
+    let outputs = OutputDetails { reasoning_tokens: outputs.reasoning_tokens.or(reported.reasoning_tokens), ..outputs };
     let searches = reported.server_tool_use.or(reported.server_side_tool_usage_details).map(ServerTools::searches);
     let searches = searches.or(reported.num_search_queries);
     if absurd(&[Some(input), Some(output), reported.total_tokens, outputs.reasoning_tokens, outputs.audio_tokens, seconds, searches]) {
@@ -89,14 +97,15 @@ pub fn read_usage(json: &[u8]) -> Option<ReadUsage> {
         audio_out: out.audio_out,
         seconds: seconds.unwrap_or(0),
         searches: searches.unwrap_or(0),
-        consistent: fits_in && fits_out,
+        consistent: fits_in && fits_out && reported.num_sources_used.is_none_or(|sources| sources == 0),
         ..into
     })
 }
 
 fn read_input(input: u64, details: InputDetails, reported: &Reported<'_>) -> (ReadUsage, bool) {
     let mut rest = Rest::of(input);
-    let cached = details.cached_tokens.or(reported.prompt_cache_hit_tokens).unwrap_or(0);
+    let named = [details.cached_tokens, reported.prompt_cache_hit_tokens, reported.cached_tokens, reported.num_cached_tokens];
+    let cached = named.into_iter().flatten().next().unwrap_or(0);
     let parts = ReadUsage {
         cache_read: rest.take(cached),
         cache_write: rest.take(details.cache_write_tokens.unwrap_or(0)),

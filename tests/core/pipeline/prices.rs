@@ -6,7 +6,8 @@ use super::scripted::{Act, Scripted, done, finished, said};
 use bytes::Bytes;
 use gotoai::base::{Clock, Ratio};
 use gotoai::domain::catalog::{Endpoint, MarkupRule, Meter, PriceHistory, PriceLine, PriceSheet, Sell, ServiceTier};
-use serde_json::Value;
+use gotoai::domain::ledger::OrderState;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ use std::sync::Arc;
 fn tiered(provider: &Arc<Scripted>) -> Endpoint {
     let line = |meter, usd: i64| PriceLine::new(meter, usd * 1_000_000_000_000, 1_000_000);
     let mut sheet = PriceSheet::new(vec![line(Meter::InputUncached, 1), line(Meter::OutputText, 2)], "test".into(), 0);
-    sheet.factors = BTreeMap::from([(ServiceTier::Priority, Ratio { num: 2, den: 1 }), (ServiceTier::Flex, Ratio { num: 1, den: 2 })]);
+    sheet.factors = BTreeMap::from([
+        (ServiceTier::Priority, Ratio { num: 2, den: 1 }),
+        (ServiceTier::Flex, Ratio { num: 1, den: 2 }),
+        (ServiceTier::Batch, Ratio { num: 1, den: 2 }),
+    ]);
     Endpoint { prices: PriceHistory::of([&sheet]), ..endpoint("acme/m", provider) }
 }
 
@@ -51,6 +56,63 @@ async fn the_hold_follows_the_request_and_the_charge_the_reply() {
     let (priority, _) = hold_and_charge(Some("priority"), MUTE).await;
     assert_eq!((any, priority), (standard * 2, standard * 2));
     assert_eq!(hold_and_charge(Some("galaxy"), MUTE).await, (standard * 2, ordinary));
+    assert_eq!(hold_and_charge(Some("fast"), MUTE).await.1, ordinary * 2, "OpenAI's new name for priority");
+    assert_eq!(hold_and_charge(Some("batch"), MUTE).await, (standard * 2, ordinary), "no call is a batch because it says so");
+}
+
+/// The same, a cent a search, asked with the given members besides.
+async fn searched(members: Value, reply: &'static str) -> (i64, i64) {
+    let provider = Scripted::new([Act::json(200, reply)]);
+    let plain = endpoint("acme/m", &provider);
+    let mut sheet = plain.prices.at(Clock::system().now()).unwrap().sheet.clone();
+    sheet.lines.push(PriceLine::new(Meter::Searches, 10_000_000_000, 1));
+    let house = House::new(vec![Endpoint { prices: PriceHistory::of([&sheet]), ..plain }]).await;
+    let mut body = ask("m");
+    body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    assert_eq!(house.chat(&body).await.status, 200);
+    let left = house.left().await;
+    house.verify();
+    (left.receipt.as_ref().unwrap().order.hold.as_nano(), left.charge())
+}
+
+#[tokio::test]
+async fn searches_are_in_the_hold_and_in_the_charge() {
+    const NONE: &str = r#"{"id":"c","usage":{"prompt_tokens":10,"completion_tokens":5}}"#;
+    const THREE: &str = r#"{"id":"c","usage":{"prompt_tokens":10,"completion_tokens":5,"server_tool_use":{"web_search_requests":3}}}"#;
+    let (plain, tokens) = searched(json!({}), NONE).await;
+    let tools = json!([{"type": "openrouter:web_search", "max_uses": 3}]);
+    let (hold, charge) = searched(json!({ "tools": tools }), THREE).await;
+    assert_eq!((charge, charge <= hold), (tokens + 3 * 10_000_000, true));
+    // Beside the searches themselves: what they find, the tool in the prompt, and its own words.
+    let input = 3 * 8192 + 1024 + i64::try_from(tools.to_string().len()).unwrap();
+    assert_eq!(hold - plain, 3 * 10_000_000 + input * 1000);
+    let (once, _) = searched(json!({ "plugins": [{"id": "web"}] }), NONE).await;
+    assert_eq!(once - plain, 10_000_000 + 8192 * 1000);
+}
+
+/// State and charge of a call whose reply counts this; a dollar a million tokens in, two out.
+async fn settled(reply: &str) -> (OrderState, i64) {
+    let provider = Scripted::new([Act::json(200, reply)]);
+    let house = House::new(vec![tiered(&provider)]).await;
+    house.chat(&ask("m")).await;
+    let left = house.left().await;
+    house.verify();
+    (left.state(), left.charge())
+}
+
+#[tokio::test]
+async fn what_has_no_price_of_its_own_is_billed_as_something_or_not_the_last_word() {
+    const COUNTED: &str = r#"{"id":"c","usage":{"prompt_tokens":10,"completion_tokens":5"#;
+    let settled = async |rest: &str| settled(&format!("{COUNTED}{rest}")).await;
+    let written = settled(r#","prompt_tokens_details":{"image_tokens":4,"cache_write_tokens":3}}}"#).await;
+    assert_eq!(written, (OrderState::Finalized, 20_000), "images and cache writes are input");
+    for (rest, why) in [
+        (r#","server_tool_use":{"web_search_requests":1}}}"#, "nobody knows what the search costs"),
+        (r#","num_sources_used":7}}"#, "sources are billed by their number"),
+        (r#"},"service_tier":"ultrafast"}"#, "a better tier than any that has a price"),
+    ] {
+        assert_eq!(settled(rest).await, (OrderState::Provisional, 20_000), "{why}");
+    }
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ impl Act {
         )
     }
 
-    pub(crate) fn json(status: u16, body: &'static str) -> Self {
-        Self::Reply { status, headers: typed("application/json"), body: vec![Ok(Bytes::from_static(body.as_bytes()))] }
+    pub(crate) fn json(status: u16, body: &str) -> Self {
+        Self::Reply { status, headers: typed("application/json"), body: vec![Ok(Bytes::copy_from_slice(body.as_bytes()))] }
     }
 
     pub(crate) fn stream(pieces: Vec<Piece>) -> Self {
