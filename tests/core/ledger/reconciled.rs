@@ -5,8 +5,8 @@ use super::store::{Store, open_at};
 use gotoai::adapters::stores::sqlite::{Database, Inspector, Run};
 use gotoai::base::{Clock, Money, OrderId, Timestamp};
 use gotoai::domain::ledger::{
-    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, Reserve, Settle, Subject,
-    Ticket, UsageSource, WalletKind,
+    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, Reserve, Settle,
+    Subject, Ticket, UsageSource, WalletKind,
 };
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -396,7 +396,12 @@ fn a_long_journal_is_proved_in_pieces() {
                     NULL, NULL, NULL, 0, 0 FROM orders LIMIT 1";
     tamper(
         &store.raw(),
-        &format!("UPDATE orders SET cost = cost + 1 {}; UPDATE orders SET refunded = 0 {}; DELETE FROM orders {}; {stranger}", one(1), one(3), one(5)),
+        &format!(
+            "UPDATE orders SET cost = cost + 1 {}; UPDATE orders SET refunded = 0 {}; DELETE FROM orders {}; {stranger}",
+            one(1),
+            one(3),
+            one(5)
+        ),
     );
     let found: BTreeSet<String> = store.ledger.verify().unwrap().findings.into_iter().map(|finding| finding.subject.to_string()).collect();
     let expected = [id(1), id(3), id(5), OrderId([0; 16])].map(|id| Subject::Order(id).to_string());
