@@ -7,7 +7,7 @@ use crate::domain::ledger::{
 };
 use crate::domain::risk::{Budget, Limit, Scope, Unit, Used};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row};
 use std::sync::Arc;
 
 /// A stored number that no value of its type has: the file is damaged or newer than this program.
@@ -227,60 +227,20 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(Event, Hash)> {
 
 /// Writes events with their leaves, in order.
 pub(super) fn insert_events(c: &Connection, events: &[Event], leaves: &[[u8; 32]]) -> rusqlite::Result<()> {
-    if events.iter().any(|event| event.postings.len() > 16) {
-        return Err(rusqlite::Error::ToSqlConversionFailure("an entry has at most 16 postings".into()));
-    }
-    let entries: Vec<(&Event, &Hash)> = events.iter().zip(leaves).collect();
-    insert(c, "journal(seq, kind, order_id, op_id, ts, payload, leaf)", &entries, |row, (event, leaf)| {
-        row.set(event.seq)?.set(event.kind as i64)?.set(event.order.map(|id| id.0))?.set(event.op.map(|id| id.0))?;
-        row.set(event.ts.0)?.set(&event.payload)?.set(*leaf).map(drop)
-    })?;
-    let lines = events.iter().flat_map(|event| (event.seq * 16..).zip(&event.postings));
-    insert(c, "postings(id, debit, credit, amount, code)", &lines.collect::<Vec<_>>(), |row, (id, posting)| {
-        row.set(*id)?.set(posting.debit)?.set(posting.credit)?.set(posting.amount_nano)?.set(posting.code as i64).map(drop)
-    })
-}
-
-/// The values of a row on their way into a statement.
-struct Values<'a, 'c> {
-    statement: &'a mut Statement<'c>,
-    next: usize,
-}
-
-impl Values<'_, '_> {
-    fn set(&mut self, value: impl ToSql) -> rusqlite::Result<&mut Self> {
-        self.next += 1;
-        self.statement.raw_bind_parameter(self.next, value)?;
-        Ok(self)
-    }
-}
-
-/// Inserts rows, several a statement: to begin and to end a statement costs as much as a row. A row that is refused fails it without
-/// taking the rows before it back, which whoever called does.
-fn insert<R>(
-    c: &Connection,
-    into: &str,
-    rows: &[R],
-    bind: impl Fn(&mut Values<'_, '_>, &R) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    const TOGETHER: usize = 8;
-    let columns = into.split(',').count();
-    let values = format!("({})", vec!["?"; columns].join(", "));
-    let prepare = |count: usize| c.prepare_cached(&format!("INSERT OR FAIL INTO {into} VALUES {}", vec![&*values; count].join(", ")));
-    let (chunks, rest) = rows.as_chunks::<TOGETHER>();
-    let write = |count: usize, chunks: &mut dyn Iterator<Item = &[R]>| -> rusqlite::Result<()> {
-        let mut statement = prepare(count)?;
-        for chunk in chunks {
-            let mut values = Values { statement: &mut statement, next: 0 };
-            for row in chunk {
-                bind(&mut values, row)?;
-            }
-            statement.raw_execute()?;
+    let mut entry =
+        c.prepare_cached("INSERT INTO journal(seq, kind, order_id, op_id, ts, payload, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut line = c.prepare_cached("INSERT INTO postings(id, debit, credit, amount, code) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (event, leaf) in events.iter().zip(leaves) {
+        let (order, op) = (event.order.map(|id| id.0), event.op.map(|id| id.0));
+        entry.execute((event.seq, event.kind as i64, order, op, event.ts.0, &event.payload, leaf))?;
+        if event.postings.len() > 16 {
+            return Err(rusqlite::Error::ToSqlConversionFailure("an entry has at most 16 postings".into()));
         }
-        Ok(())
-    };
-    write(TOGETHER, &mut chunks.iter().map(|chunk| &chunk[..]))?;
-    write(1, &mut rest.chunks(1))
+        for (n, posting) in (0_i64..).zip(&event.postings) {
+            line.execute((event.seq * 16 + n, posting.debit, posting.credit, posting.amount_nano, posting.code as i64))?;
+        }
+    }
+    Ok(())
 }
 
 /// A posting and the entry it belongs to.
