@@ -28,7 +28,8 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $prefix, Uuid::from_bytes(self.0).as_simple())
+                f.write_str($prefix)?;
+                f.write_str(Uuid::from_bytes(self.0).as_simple().encode_lower(&mut Uuid::encode_buffer()))
             }
         }
 

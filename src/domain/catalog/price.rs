@@ -81,7 +81,7 @@ fn add_pico(sum: Exact, pico: i128, per: u64) -> Result<Exact, AmountTooLarge> {
         return Ok(sum);
     }
     let part = Exact::new(pico, i128::from(per) * 1000).ok_or(AmountTooLarge)?;
-    sum.checked_add(part).ok_or(AmountTooLarge)
+    if sum.is_zero() { Ok(part) } else { sum.checked_add(part).ok_or(AmountTooLarge) }
 }
 
 impl PriceSheet {
@@ -185,7 +185,8 @@ impl PriceSheet {
 
     /// The most that `count` units of the wanted meters may cost in `tier`.
     fn dearest(&self, wanted: &dyn Fn(Meter) -> bool, count: u64, input_tokens: u64, tier: ServiceTier) -> Result<Exact, AmountTooLarge> {
-        let mut worst = Exact::ZERO;
+        // Compared crosswise: only the dearest is brought to lowest terms.
+        let (mut worst, mut worst_per) = (0_i128, 1_u64);
         let reached = |line: &&PriceLine| wanted(line.meter) && line.above_input_tokens.is_none_or(|above| input_tokens > above);
         for line in self.lines.iter().filter(reached) {
             let factor = match line.tier {
@@ -195,9 +196,12 @@ impl PriceSheet {
                 None => self.factor(tier, line.meter),
             };
             let (whole, per) = pico(line, factor, count)?;
-            worst = dearer(worst, add_pico(Exact::ZERO, whole, per)?)?;
+            let crosswise = |whole: i128, per: u64| whole.checked_mul(per.into()).ok_or(AmountTooLarge);
+            if crosswise(whole, worst_per)? > crosswise(worst, per)? {
+                (worst, worst_per) = (whole, per);
+            }
         }
-        Ok(worst)
+        add_pico(Exact::ZERO, worst, worst_per)
     }
 
     /// Has the tier a line of its own for the meter that holds always?

@@ -1,11 +1,13 @@
 //! Owns: what the gateway must know of a whole reply. The reply itself goes to the caller as the provider's bytes.
 
-use super::usage::read_usage;
+use super::usage::{read_leading_usage, read_usage};
 use crate::protocol::ReadUsage;
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::{Finder, FinderRev};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 #[derive(Deserialize)]
 struct Members<'a> {
@@ -35,14 +37,13 @@ impl ReplyFacts {
     /// Without parsing the whole reply: the usage object by its name, from the end, where it usually stands. Taken only if
     /// what follows closes exactly the reply, so that it is the reply's own and not that of something inside it.
     fn glance(body: &[u8]) -> Option<Self> {
-        let name = memmem::rfind(body, b"\"usage\"")?;
+        let name = USAGE.rfind(body)?;
         let value = body[name + 7..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
-        let usage = read_usage(values.next()?.ok()?.get().as_bytes())?;
-        let (head, rest) = (&body[..name], &value[values.byte_offset()..]);
+        let (usage, end) = read_leading_usage(value)?;
+        let (head, rest) = (&body[..name], &value[end..]);
         // The tier stands behind the usage where there is one. Before it, only a parse can tell the reply's own from one
         // that a caller has put into some member of it.
-        if !closes_one(rest) || memmem::find(head, SERVICE_TIER).is_some() {
+        if !closes_one(rest) || SERVICE_TIER.find(head).is_some() {
             return None;
         }
         Some(Self { id: first_id(head), usage: Some(usage), service_tier: tier_behind(rest) })
@@ -63,11 +64,14 @@ impl ReplyFacts {
     }
 }
 
-const SERVICE_TIER: &[u8] = b"\"service_tier\"";
+// Made once: to make a searcher costs more than to search a reply.
+static USAGE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(b"\"usage\""));
+static SERVICE_TIER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"service_tier\""));
+static ID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"id\""));
 
 /// The tier among the last members of a reply, `, ... }`.
 fn tier_behind(rest: &[u8]) -> Option<Box<str>> {
-    memmem::find(rest, SERVICE_TIER)?;
+    SERVICE_TIER.find(rest)?;
     let members = rest.trim_ascii_start().strip_prefix(b",")?;
     let object = [b"{", members].concat();
     serde_json::from_slice::<Members<'_>>(&object).ok()?.service_tier.map(Into::into)
@@ -92,7 +96,7 @@ fn closes_one(rest: &[u8]) -> bool {
 /// The value of the first member `id`, which every vendor writes first.
 fn first_id(head: &[u8]) -> Option<String> {
     let rest = head.get(..512).unwrap_or(head);
-    let value = rest[memmem::find(rest, b"\"id\"")? + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let value = rest[ID.find(rest)? + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let text = value.strip_prefix(b"\"")?;
     let id = std::str::from_utf8(&text[..memchr(b'"', text)?]).ok()?;
     Some(id.to_owned()).filter(|id| !id.contains('\\'))

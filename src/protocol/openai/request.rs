@@ -5,11 +5,11 @@ use super::search::Switches;
 use crate::base::{Error, ErrorKind, Result};
 use crate::protocol::Operation;
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 #[derive(Deserialize)]
 struct Members<'a> {
@@ -42,6 +42,10 @@ struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     plugins: Option<&'a RawValue>,
 }
+
+/// Made once: to make it costs more than to search with it.
+static REFERENCES: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["\"image_url\"", "\"file_id\"", "\"file_url\"", "\"video_url\""].map(Finder::new));
 
 /// A member that is there, `null` included: where it stands matters.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<&'de RawValue>, D::Error> {
@@ -131,15 +135,17 @@ impl RequestFacts {
         let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
         let choices = choices.unwrap_or(1).clamp(1, 128);
         let searches = Switches { web_search_options: members.web_search_options, plugins: members.plugins, tools: members.tools };
-        let occurrences = |word: &[u8]| memmem::find_iter(content.get().as_bytes(), word).count() as u64;
+        let [images, file_ids, file_urls, videos] =
+            std::array::from_fn(|word| REFERENCES[word].find_iter(content.get().as_bytes()).count() as u64);
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
         Ok(Self {
             model: model.into(),
             stream,
             wants_usage: options.is_some_and(|options| options.include_usage == Some(true)),
             input_bytes: [Some(content), members.tools, members.functions, members.response_format].map(length).iter().sum(),
-            images: occurrences(b"\"image_url\"") / 2,
-            files: occurrences(b"\"file_id\"") + occurrences(b"\"file_url\"") + occurrences(b"\"video_url\"") / 2,
+            // Of an image and a video the word stands twice: as the part's type, and as its member.
+            images: images / 2,
+            files: file_ids + file_urls + videos / 2,
             tools: members.tools.or(members.functions).is_some_and(|tools| tools.get() != "null"),
             searches: searches.most(choices),
             max_output: max_completion.or(max_tokens),

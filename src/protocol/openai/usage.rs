@@ -74,7 +74,17 @@ impl ServerTools {
 
 /// Reads a usage object; `None` if it is none or holds no count at all.
 pub fn read_usage(json: &[u8]) -> Option<ReadUsage> {
-    let reported: Reported<'_> = serde_json::from_slice(json).ok()?;
+    meters(&serde_json::from_slice(json).ok()?)
+}
+
+/// The same of the object that the text begins with, and where it ends.
+pub(super) fn read_leading_usage(json: &[u8]) -> Option<(ReadUsage, usize)> {
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter();
+    let usage = meters(&values.next()?.ok()?)?;
+    Some((usage, values.byte_offset()))
+}
+
+fn meters(reported: &Reported<'_>) -> Option<ReadUsage> {
     let seconds = reported.seconds.and_then(whole_seconds).or(reported.prompt_audio_seconds);
     let input = reported.prompt_tokens.or(reported.input_tokens).or_else(|| seconds.map(|_| 0))?;
     let output = reported.completion_tokens.or(reported.output_tokens).unwrap_or(0);
@@ -89,7 +99,7 @@ pub fn read_usage(json: &[u8]) -> Option<ReadUsage> {
     // Audio that is billed by the second is in no token meter, though the total counts its tokens.
     let timed = seconds.unwrap_or(0) > 0;
     let inputs = if timed { InputDetails::default() } else { inputs };
-    let (into, fits_in) = read_input(input, inputs, &reported);
+    let (into, fits_in) = read_input(input, inputs, reported);
     let (out, fits_out) = read_output(input, output, outputs, reported.total_tokens.filter(|_| !timed));
     Some(ReadUsage {
         output_text: out.output_text,

@@ -3,10 +3,10 @@
 use super::commands::{dispatch, open, operate, order, release, reserve, reserving, settle, settle_unpriced, settling, top_up};
 use super::store::{Store, open_at};
 use gotoai::adapters::stores::sqlite::{Database, Inspector, Run};
-use gotoai::base::{Clock, Money, Timestamp};
+use gotoai::base::{Clock, Money, OrderId, Timestamp};
 use gotoai::domain::ledger::{
-    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, Subject, UsageSource,
-    WalletKind,
+    Action, Adjust, AnchorEvidence, Check, Command, Durability, Finding, GrantMoney, Ledger, Payment, Refund, Report, Reserve, Settle,
+    Subject, Ticket, UsageSource, WalletKind,
 };
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -371,4 +371,39 @@ fn a_settlement_that_was_changed_is_named_by_each_check() {
         let report = ledger.verify().unwrap();
         assert!(checks(&report).contains(&check), "{check:?} is not in {:?} after {sql}", checks(&report));
     }
+}
+
+/// More entries than are read at once: an order that agrees is let go on the way, and taken up again by what comes later.
+#[test]
+fn a_long_journal_is_proved_in_pieces() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    store.run(top_up(3, "w", 1_000_000_000, 0));
+    let id = |n: u32| OrderId(std::array::from_fn(|at| if at < 12 { 9 } else { n.to_be_bytes()[at - 12] }));
+    let pair = |n: u32| {
+        let reserve = Reserve { order: id(n), ..reserving(0, "w", Some(100)) };
+        let settle = Settle { order: id(n), ..settling(0, 5, UsageSource::Provider) };
+        [Command::Reserve(Box::new(reserve)), Command::Settle(Box::new(settle))]
+    };
+    let tickets: Vec<Ticket> = (0..10_200).flat_map(pair).map(|command| store.ledger.submit(command)).collect();
+    for ticket in tickets {
+        ticket.wait_blocking().unwrap();
+    }
+    store.run(operate(5, Action::Refund(Refund { order: id(3).to_string(), amount_nano: 2 })));
+    assert_eq!(store.ledger.verify().unwrap().findings, []);
+    let one = |n: u32| format!("WHERE id = (SELECT id FROM orders ORDER BY reserve_seq LIMIT 1 OFFSET {n})");
+    let stranger = "INSERT INTO orders SELECT zeroblob(16), wallet_id, 2, 0, 0, 0, 0, 0, 0, 0, provider, 0, NULL, 0, 1, 3, 4, 1, 1, 1, \
+                    NULL, NULL, NULL, 0, 0 FROM orders LIMIT 1";
+    tamper(
+        &store.raw(),
+        &format!(
+            "UPDATE orders SET cost = cost + 1 {}; UPDATE orders SET refunded = 0 {}; DELETE FROM orders {}; {stranger}",
+            one(1),
+            one(3),
+            one(5)
+        ),
+    );
+    let found: BTreeSet<String> = store.ledger.verify().unwrap().findings.into_iter().map(|finding| finding.subject.to_string()).collect();
+    let expected = [id(1), id(3), id(5), OrderId([0; 16])].map(|id| Subject::Order(id).to_string());
+    assert_eq!(found, BTreeSet::from(expected));
 }
