@@ -3,6 +3,7 @@
 mod calendar;
 mod clock;
 mod error;
+mod hex;
 mod id;
 mod money;
 mod secret;
@@ -10,6 +11,7 @@ mod secret;
 pub use calendar::{DAY_MS, Date};
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, ErrorKind, Fault, Result, Retry};
+pub use hex::{hex, unhex};
 pub use id::{KeyId, OpId, OrderId};
 pub use money::{Exact, Money, Ratio, Rounding};
 pub use secret::Secret;

@@ -32,7 +32,8 @@ pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, G
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
 pub use once::{Once, OnceRecord, SealedAnswer};
 pub use operation::{
-    Action, Adjust, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp, WalletName,
+    Action, Adjust, AssignPayment, GrantMoney, Invoice, OpenWallet, Operated, Operation, Payment, Payout, Refund, SetTerms, TopUp, TrueUp,
+    UnassignedPayment, WalletName,
 };
 pub use order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
 pub use posting::{Posting, PostingCode};

@@ -4,7 +4,7 @@
 use super::statement::Statement;
 use super::store::{Journal, Ledger};
 use super::terms::WalletTerms;
-use crate::base::{OpId, Result, Timestamp};
+use crate::base::{Money, OpId, Result, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ pub struct Span {
 pub trait LedgerReader: Ledger {
     /// The entry that a cold command made, if it was booked.
     fn operation(&self, id: OpId) -> Result<Option<Journal>>;
+
+    /// Accounts of unassigned payments with what is left in them, oldest first.
+    fn unassigned(&self) -> Result<Vec<(String, Money)>>;
 
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;

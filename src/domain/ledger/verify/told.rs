@@ -145,6 +145,9 @@ impl Verifier {
             | EventKind::CashOut
             | EventKind::CashOutPaid
             | EventKind::CashOutFailed
+            | EventKind::PaidBack
+            | EventKind::PaymentUnassigned
+            | EventKind::PaymentAssigned
             | EventKind::Payout
             | EventKind::Invoice
             | EventKind::Adjust => true,
@@ -218,6 +221,9 @@ impl Verifier {
             | EventKind::CashOutPaid
             | EventKind::CashOutFailed
             | EventKind::Chargeback
+            | EventKind::PaidBack
+            | EventKind::PaymentUnassigned
+            | EventKind::PaymentAssigned
             | EventKind::Payout
             | EventKind::Invoice
             | EventKind::Adjust => {
