@@ -224,9 +224,13 @@ def test_the_wallet_may_be_named_by_a_later_event_only(paying: Door) -> None:
     assert customer.tell("payment_intent_succeeded", metadata={})["booked"][0]["what"] == "payment_unassigned"
     customer.tell("refund_created")
     assert customer.unassigned() == {customer.id(PAYMENT): "15.00"}, "given back before it was anybody's"
+    failed = {"id": customer.id("re_other"), "amount": 500}
+    customer.tell("refund_failed", **failed)
+    assert customer.unassigned() == {customer.id(PAYMENT): "15.00"}
     booked = customer.tell("checkout_session_completed")["booked"]
     assert [(line["what"], line["wallet"]) for line in booked] == [("payment_assigned", customer.tag)]
     customer.tell("refund_updated")
+    customer.tell("refund_failed", **failed)
     assert customer.money() == ("15.00", "0.00", False)
     assert customer.unassigned() == {}
 
@@ -356,7 +360,15 @@ def test_a_cash_out_begun_here_ends_at_stripe(paying: Door) -> None:
     customer.books.ask("wallet.cash_out", wallet=customer.tag, amount="10", reference=ours, payment_provider="stripe")
     failed = customer.tell("refund_failed", metadata={"cash_out": ours})["booked"]
     assert [line["what"] for line in failed] == ["cash_out", "cash_out_failed"]
-    customer.tell("refund_failed", metadata={"cash_out": ours})
+    for name in ("refund_failed", "refund_created"):
+        customer.tell(name, metadata={"cash_out": ours})
+    assert (customer.wallet["cash"], customer.wallet["paying_out"]) == ("25.00", "0.00")
+    stripe = {"reference": customer.id(REFUND), "payment_provider": "stripe"}
+    customer.books.ask("wallet.cash_out", wallet=customer.tag, amount="10", **stripe)
+    customer.books.ask("wallet.cash_out_end", result="failed", **stripe)
+    status, message = customer.refused("refund_created")
+    assert (status, "booked as failed" in message) == (409, True), "a person said so, and the money has left Stripe"
+    customer.tell("refund_failed")
     assert (customer.wallet["cash"], customer.wallet["paying_out"]) == ("25.00", "0.00")
 
 

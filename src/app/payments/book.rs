@@ -13,6 +13,7 @@ use crate::domain::ledger::{
     AccountPath, Action, Adjust, AssignPayment, EventKind, Journal, LedgerReader, Payment, Payout, Refusal, TopUp, UnassignedPayment,
 };
 use crate::protocol::stripe::Fact;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// One booking that an event led to.
@@ -211,6 +212,10 @@ impl Desk<'_> {
     /// And is back: where it was taken from.
     fn back(&self, reference: &str, payment: &str, taken: Option<&Arc<str>>) -> Result<Line> {
         let op = arrival(reference);
+        // It may have been told before the payment had a wallet.
+        if let Some(entry) = self.entry(op)? {
+            return Ok(self.line(entry.kind, reference, taken.cloned(), Booked::NOTHING));
+        }
         let action = match taken.map_or_else(|| self.holder(payment), |wallet| Ok(Holder::Wallet(Arc::clone(wallet))))? {
             Holder::Wallet(wallet) => Action::TopUp(top_up(wallet, self.amount)),
             Holder::Unassigned => self.between(&clearing(), &unassigned_account(payment), self.amount.as_nano()),
@@ -243,9 +248,24 @@ impl Desk<'_> {
                 lines.push(self.line(what, reference, Some(wallet), booked));
                 Ok(false)
             }
-            Err(Refusal::Conflict) => Ok(failed),
+            Err(Refusal::Conflict) if failed || self.is_by_event(op)? => Ok(failed),
+            Err(Refusal::Conflict) => {
+                let why = format!("'{reference}' was booked as failed, and Stripe has made it");
+                Err(Error::new(ErrorKind::Conflict, why))
+            }
             Err(other) => Err(other.to_error(reference)),
         }
+    }
+
+    /// Events may come in any order, people look first.
+    fn is_by_event(&self, op: OpId) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct By {
+            actor: Arc<str>,
+        }
+        let entry = self.entry(op)?;
+        let by = entry.and_then(|entry| serde_json::from_slice::<By>(&entry.payload).ok());
+        Ok(by.is_some_and(|by| *by.actor == *STRIPE))
     }
 
     fn disputed(&self, dispute: &str, payment: &str) -> Result<(Journal, Line)> {
