@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import gotoai
-from support import Door, open_door
+from support import CHAT, Door, eventually, open_door
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stripe"
 SECRET, NEXT_SECRET = "whsec_test_now", "whsec_test_next"
@@ -87,6 +87,12 @@ class Customer:
                     sign = (posting["debit"] == account) - (posting["credit"] == account)
                     total += sign * Decimal(posting["amount"])
         return total
+
+    def messages(self) -> list[tuple[str, int]]:
+        """What people will be told: topic, and in how many milliseconds."""
+        with closing(sqlite3.connect(Path(self.door.site.env["GOTOAI_DATA_DIR"]) / "gotoai.db")) as store:
+            rows = store.execute("SELECT topic, next_at - created_at FROM outbox WHERE dedupe LIKE ?", [f"%{self.tag}"])
+            return rows.fetchall()
 
     def unassigned(self) -> dict[str, str]:
         waiting = self.books.ask("payments.unassigned")["payments"]
@@ -222,6 +228,7 @@ def test_money_without_a_wallet_waits_until_somebody_says_whose_it_is(paying: Do
 def test_the_wallet_may_be_named_by_a_later_event_only(paying: Door) -> None:
     customer = Customer(paying, "pieces")
     assert customer.tell("payment_intent_succeeded", metadata={})["booked"][0]["what"] == "payment_unassigned"
+    assert customer.messages() == [("payment.unassigned", 600_000)]
     customer.tell("refund_created")
     assert customer.unassigned() == {customer.id(PAYMENT): "15.00"}, "given back before it was anybody's"
     failed = {"id": customer.id("re_other"), "amount": 500}
@@ -229,6 +236,7 @@ def test_the_wallet_may_be_named_by_a_later_event_only(paying: Door) -> None:
     assert customer.unassigned() == {customer.id(PAYMENT): "15.00"}
     booked = customer.tell("checkout_session_completed")["booked"]
     assert [(line["what"], line["wallet"]) for line in booked] == [("payment_assigned", customer.tag)]
+    assert customer.messages() == [], "put right in time"
     customer.tell("refund_updated")
     customer.tell("refund_failed", **failed)
     assert customer.money() == ("15.00", "0.00", False)
@@ -247,10 +255,7 @@ def test_what_the_books_cannot_hold_is_refused_and_told(paying: Door) -> None:
     status, message = customer.refused("checkout_session_completed", client_reference_id="somebody-else")
     assert (status, "somebody-else" in message) == (409, True)
     assert customer.money() == ("25.00", "0.00", False)
-    database = Path(paying.site.env["GOTOAI_DATA_DIR"]) / "gotoai.db"
-    with closing(sqlite3.connect(database)) as store:
-        rows = store.execute("SELECT topic, next_at > created_at FROM outbox WHERE dedupe LIKE ?", [f"%{customer.tag}"])
-        assert rows.fetchall() == [("payment.refused", 1)], "once, and not before it could have been put right"
+    assert customer.messages() == [("payment.refused", 600_000)], "once, and not before it could have been put right"
 
 
 @pytest.mark.parametrize(
@@ -278,8 +283,10 @@ def test_a_refund_that_comes_before_its_payment_is_sent_again(paying: Door) -> N
     customer = Customer(paying, "early")
     status, message = customer.refused("refund_failed")
     assert (status, customer.id(PAYMENT) in message) == (409, True)
+    assert customer.messages() == [("payment.refused", 600_000)]
     customer.tell("payment_intent_succeeded")
     assert [line["what"] for line in customer.tell("refund_failed")["booked"]] == ["paid_back", "top_up"]
+    assert customer.messages() == []
     customer.tell("refund_created")
     assert customer.money() == ("25.00", "0.00", False)
 
@@ -395,15 +402,42 @@ def test_events_that_were_missed_are_replayed_from_a_file(taking: Callable[[str]
     assert customer.money() == ("15.00", "0.00", False)
     assert door.site.run("payments", "replay", str(exported))["booked"] == 0
     customer.tell("payment_intent_succeeded")
-    fees = tmp_path / "balance_transactions.json"
-    fees.write_bytes(customer.own((GOLDEN / "balance_transactions.json").read_text("utf-8")))
-    for booked in (2, 0):
-        assert door.site.run("payments", "replay", str(fees))["booked"] == booked
-    assert customer.moved("exp:psp_fee") == Decimal("3.03")
     foreign = json.loads(customer.event("payment_intent_succeeded", currency="eur"))
     exported.write_text(json.dumps([foreign]), "utf-8")
     with pytest.raises(AssertionError, match="the ledger's currency is USD"):
         door.site.run("payments", "replay", str(exported))
+
+
+@pytest.mark.parametrize("told", [(), ("payment_intent_succeeded", "refund_created", "dispute_created", "payout_paid")])
+def test_balance_transactions_bring_fees_and_whatever_the_books_lack(
+    taking: Callable[[str], Door], tmp_path: Path, told: tuple[str, ...]
+) -> None:
+    door = taking("native")
+    customer = Customer(door, f"balance{len(told)}")
+    for name in told:
+        customer.tell(name)
+    exported = tmp_path / "balance_transactions.json"
+    exported.write_bytes(customer.own((GOLDEN / "balance_transactions.json").read_text("utf-8")))
+    booked = [door.site.run("payments", "replay", str(exported))["booked"] for _ in range(2)]
+    assert booked == [2 if told else 7, 0]
+    assert customer.money() == ("0.00", "10.00", True)
+    assert customer.moved("exp:psp_fee") == Decimal("18.03"), "of the payment, of the dispute, and for services"
+    net = sum(one["net"] for one in json.loads(exported.read_text("utf-8"))["data"])
+    assert customer.moved("psp:stripe:clearing") == Decimal(net) / 100, "what Stripe's balance says"
+    for name in (*BOTH, "refund_updated", "dispute_funds_withdrawn", "payout_paid"):
+        assert all(line["duplicate"] for line in customer.tell(name)["booked"])
+
+
+def test_payments_are_booked_while_calls_are_stopped(taking: Callable[[str], Door]) -> None:
+    door = taking("native")
+    customer = Customer(door, "frozen")
+    with closing(sqlite3.connect(Path(door.site.env["GOTOAI_DATA_DIR"]) / "gotoai.db", isolation_level=None)) as store:
+        bump = "UPDATE control SET v = CAST(v AS INTEGER) + 1 WHERE k = 'version'"
+        store.executescript(f"INSERT INTO control(k, v) VALUES ('frozen', '{{}}'); {bump}")
+        eventually(lambda: "ledger_frozen" in door.post(json=CHAT).text)
+        customer.tell("payment_intent_succeeded")
+        store.executescript(f"DELETE FROM control WHERE k = 'frozen'; {bump}")
+    assert customer.money() == ("25.00", "0.00", False)
 
 
 def test_what_cannot_be_written_is_not_acknowledged(taking: Callable[[str], Door]) -> None:

@@ -6,6 +6,7 @@ use super::objects::{
     BalanceTransaction, Charge, CheckoutSession, Dispute, Envelope, Expandable, Invoice, List, Metadata, Named, PaymentIntent, Payout,
     Refund,
 };
+use super::transactions;
 use serde::de::DeserializeOwned;
 
 /// Longer than any id of Stripe's.
@@ -14,13 +15,15 @@ const ID_LIMIT_BYTES: usize = 255;
 const REFUND_EVENTS_SINCE: &str = "2024-10-28";
 
 /// Facts, or why there are none.
-type Told = Result<Vec<Fact>, &'static str>;
+pub(super) type Told = Result<Vec<Fact>, &'static str>;
 
 pub(super) fn event(envelope: &Envelope<'_>) -> Result<Event, String> {
     let told = match envelope.object.as_str() {
         "event" if envelope.account.is_some() => Err("it is about another account, connected to yours"),
         "event" => facts(envelope).map_err(|error| format!("the event {} ({}): {error}", envelope.id, envelope.kind))?,
-        "balance_transaction" => transaction(envelope).map_err(|error| format!("the balance transaction {}: {error}", envelope.id))?,
+        "balance_transaction" => {
+            transactions::facts(envelope).map_err(|error| format!("the balance transaction {}: {error}", envelope.id))?
+        }
         other => return Err(format!("'{other}' is neither an event nor a balance transaction of Stripe")),
     };
     let (facts, note) = told.map_or_else(|why| (Vec::new(), why), |facts| (facts, ""));
@@ -82,7 +85,7 @@ fn check(fact: &Fact) -> Result<(), String> {
     }
 }
 
-fn wallet(metadata: Option<Metadata>) -> Option<String> {
+pub(super) fn wallet(metadata: Option<Metadata>) -> Option<String> {
     metadata.and_then(|metadata| metadata.wallet).filter(|wallet| !wallet.trim().is_empty())
 }
 
@@ -100,7 +103,7 @@ fn session(session: CheckoutSession) -> Result<Told, String> {
     Ok(received(payment, wallet, Amount { minor, currency }))
 }
 
-fn received(payment: String, wallet: Option<String>, amount: Amount) -> Told {
+pub(super) fn received(payment: String, wallet: Option<String>, amount: Amount) -> Told {
     if amount.minor == 0 { Err("nothing was to be paid") } else { Ok(vec![Fact::Received { payment, wallet, amount }]) }
 }
 
@@ -131,19 +134,15 @@ fn charge_fee(charge: &Charge) -> Told {
     let Some(Expandable::Whole(transaction)) = &charge.balance_transaction else {
         return Err("Stripe's fee stands in the balance transaction, which is not part of the event: book it from a list of them");
     };
-    one_fee(transaction, Some(charge.payment()))
+    fee(transaction, Some(charge.payment())).map(|fee| vec![fee]).ok_or("Stripe keeps nothing of it")
 }
 
-fn one_fee(transaction: &BalanceTransaction, payment: Option<String>) -> Told {
-    fee(transaction, payment).map(|fee| vec![fee]).ok_or("Stripe keeps nothing of it")
-}
-
-fn fee(transaction: &BalanceTransaction, payment: Option<String>) -> Option<Fact> {
+pub(super) fn fee(transaction: &BalanceTransaction, payment: Option<String>) -> Option<Fact> {
     let amount = Amount { minor: transaction.fee, currency: transaction.currency.clone() };
     (amount.minor != 0).then(|| Fact::Fee { transaction: transaction.id.clone(), payment, amount })
 }
 
-fn refund(refund: Refund) -> Result<Fact, String> {
+pub(super) fn refund(refund: Refund) -> Result<Fact, String> {
     let failed = match refund.status.as_deref() {
         Some("failed" | "canceled") => true,
         // Stripe takes the money from our balance as soon as it has been asked for.
@@ -179,7 +178,7 @@ fn refunds(charge: Charge, version: Option<&str>) -> Result<Told, String> {
     }
 }
 
-fn dispute(dispute: Dispute, reinstated: bool) -> Result<Told, String> {
+pub(super) fn dispute(dispute: Dispute, reinstated: bool) -> Result<Told, String> {
     // The bank asks, or asked, without taking the money.
     if dispute.status.starts_with("warning_") && dispute.balance_transactions.is_empty() {
         return Ok(Err("an inquiry: no money has moved"));
@@ -194,22 +193,6 @@ fn dispute(dispute: Dispute, reinstated: bool) -> Result<Told, String> {
     Ok(Ok(facts))
 }
 
-fn payout(payout: Payout, failed: bool) -> Fact {
+pub(super) fn payout(payout: Payout, failed: bool) -> Fact {
     Fact::PaidOut { payout: payout.id, amount: Amount { minor: payout.amount, currency: payout.currency }, failed }
-}
-
-/// A balance transaction by itself says what Stripe keeps: of a payment, of a dispute, or for its services.
-fn transaction(envelope: &Envelope<'_>) -> Result<Told, String> {
-    let currency = envelope.currency.clone().ok_or("it has no currency")?;
-    let own_fee = envelope.kind == "stripe_fee";
-    let minor = if own_fee { envelope.amount.and_then(i64::checked_neg) } else { envelope.fee }.ok_or("it has no fee")?;
-    let of_payment = matches!(envelope.kind.as_str(), "charge" | "payment");
-    let payment = match &envelope.source {
-        Some(Expandable::Whole(charge)) if of_payment => Some(charge.payment()),
-        Some(_) | None if of_payment && minor != 0 => {
-            return Err("the payment is not in it: export the list with its sources (expand[]=data.source)".to_owned());
-        }
-        Some(_) | None => None,
-    };
-    Ok(one_fee(&BalanceTransaction { id: envelope.id.clone(), fee: minor, currency }, payment))
 }

@@ -2,11 +2,12 @@
 //! Refuses to know: wallets that exist, what is booked, where events come from.
 //!
 //! `read` is one event as a webhook gets it, `read_file` what was exported of them. The table from event type to facts is
-//! `events::facts`; `objects` are Stripe's shapes, as far as they matter, `fact` is what they mean.
+//! `events::facts`, that of balance transactions `transactions::facts`; `objects` are Stripe's shapes, as far as they matter, `fact` is what they mean.
 
 mod events;
 mod fact;
 mod objects;
+mod transactions;
 
 pub use fact::{Amount, Event, Fact};
 

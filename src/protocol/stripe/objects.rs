@@ -22,7 +22,9 @@ pub(super) struct Envelope<'a> {
     pub(super) amount: Option<i64>,
     pub(super) fee: Option<i64>,
     pub(super) currency: Option<String>,
-    pub(super) source: Option<Expandable<Charge>>,
+    pub(super) reporting_category: Option<String>,
+    #[serde(borrow)]
+    pub(super) source: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +99,10 @@ pub(super) struct SubscriptionDetails {
 #[derive(Deserialize)]
 pub(super) struct Charge {
     pub(super) id: String,
+    pub(super) amount: i64,
+    pub(super) amount_captured: Option<i64>,
+    pub(super) currency: String,
+    pub(super) metadata: Option<Metadata>,
     pub(super) payment_intent: Option<Expandable<Named>>,
     pub(super) balance_transaction: Option<Expandable<BalanceTransaction>>,
     /// Up to 2022: later versions tell of refunds by events of their own.

@@ -141,15 +141,29 @@ fn a_file_is_read_oldest_first_whatever_its_form() {
         amount: usd(minor),
     };
     let all = |bytes: &[u8]| -> Vec<Fact> { read_file(bytes).unwrap().into_iter().flat_map(|event| event.unwrap().facts).collect() };
-    let fees = [fee("txn_3PqZ1hKc81JmP0aa0Jw2Vd7s", Some(PAYMENT), 103), fee("txn_1PqZFeKc81JmP0aaGold0009", None, 200)];
-    assert_eq!(all(&golden("balance_transactions")), fees);
+    let payout = Fact::PaidOut { payout: "po_1PqZPoKc81JmP0aaGold0001".into(), amount: usd(2397), failed: false };
+    let moved = [
+        received(Some("acme")),
+        fee("txn_3PqZ1hKc81JmP0aa0Jw2Vd7s", Some(PAYMENT), 103),
+        refunded(false),
+        disputed(),
+        dispute_fee(1, 1500),
+        dispute_fee(1, 1500),
+        payout,
+        fee("txn_1PqZFeKc81JmP0aaGold0009", None, 200),
+    ];
+    assert_eq!(all(&golden("balance_transactions")), moved);
     let (paid, refund) = (golden("payment_intent_succeeded"), golden("refund_created"));
     let both = [received(Some("acme")), refunded(false)];
     assert_eq!(all(&[&refund[..], b"\n", &paid[..]].concat()), both);
     assert_eq!(all(&[b"[", &refund[..], b",", &paid[..], b"]"].concat()), both);
     assert_eq!(all(&[b"{\"object\":\"list\",\"data\":[", &refund[..], b",", &paid[..], b"]}"].concat()), both);
-    let bare = br#"{"id":"txn_1","object":"balance_transaction","type":"charge","fee":5,"currency":"usd","source":"ch_1"}"#;
-    assert!(read_file(bare).unwrap().pop().unwrap().unwrap_err().contains("expand[]=data.source"));
+    for source in ["null", "\"ch_1\""] {
+        let bare = format!(r#"{{"id":"txn_1","object":"balance_transaction","type":"charge","fee":5,"currency":"usd","source":{source}}}"#);
+        assert!(read_file(bare.as_bytes()).unwrap().pop().unwrap().unwrap_err().contains("expand[]=data.source"));
+    }
+    let other = br#"{"id":"txn_1","object":"balance_transaction","type":"transfer","fee":0,"currency":"usd","source":"tr_1"}"#;
+    assert!(read_file(other).unwrap().pop().unwrap().unwrap().note.contains("ledger adjust"));
     assert!(read_file(b"{\"id\":").is_err());
 }
 
