@@ -433,10 +433,12 @@ def test_payments_are_booked_while_calls_are_stopped(taking: Callable[[str], Doo
     customer = Customer(door, "frozen")
     with closing(sqlite3.connect(Path(door.site.env["GOTOAI_DATA_DIR"]) / "gotoai.db", isolation_level=None)) as store:
         bump = "UPDATE control SET v = CAST(v AS INTEGER) + 1 WHERE k = 'version'"
-        store.executescript(f"INSERT INTO control(k, v) VALUES ('frozen', '{{}}'); {bump}")
+        store.execute("INSERT INTO control(k, v) VALUES ('frozen', '{}')")
+        store.execute(bump)
         eventually(lambda: "ledger_frozen" in door.post(json=CHAT).text)
         customer.tell("payment_intent_succeeded")
-        store.executescript(f"DELETE FROM control WHERE k = 'frozen'; {bump}")
+        store.execute("DELETE FROM control WHERE k = 'frozen'")
+        store.execute(bump)
     assert customer.money() == ("25.00", "0.00", False)
 
 
