@@ -148,7 +148,7 @@ fn payments(gateway: &Gateway) -> Finding {
     match (gateway.ledger.unassigned(), gateway.settings.payments.stripe_secrets.len()) {
         (Err(error), _) => finding("payments", "payments", Status::Fail, error.message, advice),
         (Ok(waiting), _) if !waiting.is_empty() => {
-            finding("payments", "payments", Status::Warn, format!("{} payments wait for a wallet", waiting.len()), advice)
+            finding("payments", "payments", Status::Warn, format!("payments that wait for a wallet: {}", waiting.len()), advice)
         }
         (Ok(_), 0) => finding("payments", "payments", Status::Ok, "none are taken; GOTOAI_STRIPE_WEBHOOK_SECRET opens a webhook", ""),
         (Ok(_), _) => finding("payments", "payments", Status::Ok, format!("Stripe's events are taken at {path}"), ""),
