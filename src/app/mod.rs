@@ -4,6 +4,7 @@ mod admin;
 mod alerts;
 mod anchors;
 mod gateway;
+mod payments;
 mod reconcile;
 pub mod settings;
 mod supply;

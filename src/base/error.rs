@@ -55,6 +55,8 @@ kinds! {
     InvalidJson = "invalid_json", 400, "invalid_request_error", Client, Never;
     InvalidRequest = "invalid_request", 400, "invalid_request_error", Client, Never;
     BodyTooLarge = "body_too_large", 413, "invalid_request_error", Client, Never;
+    /// A webhook's message is not signed by who it says it is from, or was signed too long ago.
+    InvalidSignature = "invalid_signature", 400, "invalid_request_error", Client, Never;
     MissingKey = "missing_api_key", 401, "authentication_error", Client, Never;
     InvalidKey = "invalid_api_key", 401, "authentication_error", Client, Never;
     KeyRevoked = "key_revoked", 401, "authentication_error", Client, Never;

@@ -5,8 +5,12 @@ pub mod billing;
 pub mod gemini;
 pub mod openai;
 mod operation;
+mod pages;
+mod signature;
 pub mod sse;
+pub mod stripe;
 mod usage;
 
 pub use operation::Operation;
+pub use signature::{SigningKey, check_signature};
 pub use usage::ReadUsage;

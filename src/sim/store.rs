@@ -206,6 +206,9 @@ const fn place_of(kind: EventKind) -> &'static str {
         | EventKind::Recover
         | EventKind::GrantExpired
         | EventKind::Extend
+        | EventKind::PaidBack
+        | EventKind::PaymentUnassigned
+        | EventKind::PaymentAssigned
         | EventKind::Payout
         | EventKind::Invoice
         | EventKind::Adjust

@@ -101,6 +101,7 @@ CASES = [
     Case("empty wallet", 402, "insufficient_funds", key="poor"),
     Case("unpriced model, prepaid", 402, "model_unpriced", key="poor", body={**CHAT, "model": "twin-small"}),
     Case("body over the limit", 413, "body_too_large", body=b" " * (10 << 20) + b"  "),
+    Case("no webhook here", 404, "not_found", path="/webhooks/stripe", body=b"{}", headers=bare()),
     Case("unknown path", 404, "not_found", method="GET", path="/v1/nothing/at%20all?q=%2F", body=None),
     Case("wrong method", 405, "method_not_allowed", method="GET", body=None),
     Case("unknown order", 404, "not_found", method="GET", path="/v1/orders/ord_" + "0" * 32, body=None),

@@ -113,6 +113,16 @@ def test_failover(alone: dict[str, str]) -> None:
     assert said.startswith("served by backup/gpt-4o-mini for 0.0000")
 
 
+def test_a_payment_at_stripe(alone: dict[str, str]) -> None:
+    said = output_of(sys.executable, "examples/stripe/paid.py", env=alone)
+    assert said.splitlines() == [
+        "first 200 top_up team-a booked",
+        "second 200 top_up team-a duplicate",
+        "team-a has 25.00 USD",
+        "top_up psp:stripe:clearing -> wallet:team-a:cash 25.00",
+    ]
+
+
 def test_the_fastapi_app(alone: dict[str, str]) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -47,19 +47,21 @@ def create(
 @group.command(
     epilog=options.examples(
         "gotoai wallet topup team-a 25.00 --reference invoice-2026-117",
-        "gotoai wallet topup team-a 25.00 --fee 0.80 --json",
+        "gotoai wallet topup team-a 25.00 --fee 0.80 --payment-provider stripe --reference pi_3PqZ1h --json",
     )
 )
 @click.argument("wallet")
 @click.argument("amount")
 @click.option("--reference", help="The business fact, such as a payment's id: the same reference counts once.")
 @click.option("--fee", metavar="AMOUNT", help="What the payment itself cost.")
+@click.option("--payment-provider", metavar="NAME", help="Where the money is. Default: manual.")
 @options.store
 def topup(
     wallet: str,
     amount: str,
     reference: str | None,
     fee: str | None,
+    payment_provider: str | None,
     data_dir: str | None,
     config: str | None,
     as_json: bool,
@@ -70,7 +72,8 @@ def topup(
         if not as_json:
             render.remark(f"no --reference given; this top-up is {reference}, and repeating the command books another")
     with session.connect(data_dir, config, as_json) as gateway:
-        booked = gateway.ask("wallet.topup", wallet=wallet, amount=amount, reference=reference, fee=fee)
+        given = {"amount": amount, "reference": reference, "fee": fee, "payment_provider": payment_provider}
+        booked = gateway.ask("wallet.topup", wallet=wallet, **given)
     render.show({"reference": reference, **booked}, as_json, view_topup)
 
 

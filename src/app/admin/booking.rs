@@ -3,7 +3,8 @@
 
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, Money, OpId, Result};
-use crate::domain::ledger::{Action, Command, Ledger, Operation, Refusal, Reply};
+use crate::domain::ledger::{Action, Command, Journal, Ledger, LedgerReader, Operated, Operation, Refusal, Reply};
+use serde::de::DeserializeOwned;
 
 const NAME_LIMIT_BYTES: usize = 64;
 const TEXT_LIMIT_BYTES: usize = 256;
@@ -64,7 +65,7 @@ pub(crate) fn submit(gateway: &Gateway, op: OpId, actor: &str, reference: &str, 
 }
 
 /// The same; a refusal is told about `subject`.
-pub(super) fn book(gateway: &Gateway, op: OpId, actor: &str, reference: &str, action: Action, subject: &str) -> Result<Booked> {
+pub(crate) fn book(gateway: &Gateway, op: OpId, actor: &str, reference: &str, action: Action, subject: &str) -> Result<Booked> {
     submit(gateway, op, actor, reference, action)?.map_err(|refusal| match refusal {
         Refusal::Conflict => {
             let why = format!("'{reference}' was already booked with other content");
@@ -72,4 +73,15 @@ pub(super) fn book(gateway: &Gateway, op: OpId, actor: &str, reference: &str, ac
         }
         other => other.to_error(subject),
     })
+}
+
+/// What an operation booked, if it did.
+pub(crate) fn recorded<T: DeserializeOwned>(gateway: &Gateway, op: OpId) -> Result<Option<T>> {
+    gateway.ledger.operation(op)?.as_ref().map(told).transpose()
+}
+
+/// The same, of its entry.
+pub(crate) fn told<T: DeserializeOwned>(entry: &Journal) -> Result<T> {
+    let unreadable = |error| Error::new(ErrorKind::Storage, "the earlier entry cannot be read").with_cause(error);
+    serde_json::from_slice::<Operated<T>>(&entry.payload).map(|told| told.action).map_err(unreadable)
 }

@@ -3,7 +3,7 @@
 use crate::app::Gateway;
 use crate::base::{Result, Timestamp};
 use crate::domain::identity::{KeyStore, Scope};
-use crate::domain::ledger::Report;
+use crate::domain::ledger::{LedgerReader, Report};
 use serde_json::{Value, json};
 
 /// A book older than this should be replaced: providers change prices every few weeks.
@@ -32,7 +32,7 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
 pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
     let proof = gateway.verify_ledger();
     let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
-    findings.extend([books(gateway), alerts(gateway)]);
+    findings.extend([books(gateway), alerts(gateway), payments(gateway)]);
     findings.extend(providers(gateway));
     let ok = findings.iter().all(|finding| !matches!(finding.status, Status::Fail));
     let checks: Vec<Value> = findings
@@ -139,6 +139,20 @@ fn alerts(gateway: &Gateway) -> Finding {
         |webhook| format!("go to the log and to {}; `gotoai alerts test` sends one", webhook.host()),
     );
     finding("alerts", "alerts", Status::Ok, where_to, "")
+}
+
+/// Whether payments are taken, and what came and waits for a wallet.
+fn payments(gateway: &Gateway) -> Finding {
+    let advice = "`gotoai payments unassigned` lists them, `gotoai payments assign` gives each a wallet";
+    let path = format!("{}/webhooks/stripe", gateway.settings.server.base_path);
+    match (gateway.ledger.unassigned(), gateway.settings.payments.stripe_secrets.len()) {
+        (Err(error), _) => finding("payments", "payments", Status::Fail, error.message, advice),
+        (Ok(waiting), _) if !waiting.is_empty() => {
+            finding("payments", "payments", Status::Warn, format!("payments that wait for a wallet: {}", waiting.len()), advice)
+        }
+        (Ok(_), 0) => finding("payments", "payments", Status::Ok, "none are taken; GOTOAI_STRIPE_WEBHOOK_SECRET opens a webhook", ""),
+        (Ok(_), _) => finding("payments", "payments", Status::Ok, format!("Stripe's events are taken at {path}"), ""),
+    }
 }
 
 /// 2024-01-01: no installation is older.

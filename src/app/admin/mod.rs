@@ -2,12 +2,13 @@
 //! itself; the HTTP door calls them for a key, with what its scopes allow.
 
 mod accounts;
-mod booking;
+pub(super) mod booking;
 mod budgets;
 mod catalog;
 mod doctor;
 mod export;
 mod findings;
+mod incoming;
 mod keys;
 mod ledger;
 mod payments;
@@ -53,6 +54,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.anchor", ledger::anchor),
     ("ledger.export", export::export),
     ("ledger.export_status", export::status),
+    ("payments.unassigned", incoming::unassigned),
     ("alerts.test", findings::test_alert),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
@@ -73,6 +75,8 @@ const BOOKINGS: &[(&str, Booking)] = &[
     ("wallet.freeze", terms::freeze),
     ("wallet.thaw", terms::thaw),
     ("wallet.terms", terms::terms),
+    ("payments.assign", incoming::assign),
+    ("payments.replay", incoming::replay),
     ("ledger.adjust", accounts::adjust),
     ("ledger.reconcile", reconcile::reconcile),
     ("ledger.rerate", rerate::rerate),

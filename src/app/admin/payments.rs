@@ -1,15 +1,14 @@
 //! Owns: money given, given back, and taken back by its payer: grants, refunds, cash-outs, chargebacks.
 //! Refuses to know: payment providers' formats (`app/payments`).
 
-use super::booking::{book, name, refuse, some_amount, text};
+use super::booking::{Booked, book, name, recorded, refuse, some_amount, text, told};
 use super::read;
 use super::wallet::{after, payment_provider};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
-use crate::base::{Error, ErrorKind, Money, OpId, OrderId, Result};
-use crate::domain::ledger::{Action, GrantMoney, Ledger, LedgerReader, Operated, Payment, Refund};
+use crate::base::{Error, ErrorKind, Money, OrderId, Result};
+use crate::domain::ledger::{Action, EventKind, GrantMoney, Ledger, LedgerReader, Payment, Refund, TopUp};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 #[derive(Deserialize)]
@@ -78,13 +77,6 @@ pub(super) fn refund(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
     Ok(shown)
 }
 
-/// What an operation booked, if it did.
-fn recorded<T: DeserializeOwned>(gateway: &Gateway, op: OpId) -> Result<Option<T>> {
-    let unreadable = |error| Error::new(ErrorKind::Storage, "the earlier entry cannot be read").with_cause(error);
-    let entry = gateway.ledger.operation(op)?;
-    entry.map(|entry| serde_json::from_slice::<Operated<T>>(&entry.payload).map(|told| told.action).map_err(unreadable)).transpose()
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PaymentArguments {
@@ -132,14 +124,32 @@ pub(super) fn cash_out_end(gateway: &Gateway, actor: &str, arguments: &[u8]) -> 
     let asked: CashOutEnd = read(arguments)?;
     let provider = payment_provider(asked.payment_provider.as_deref())?;
     let unknown = || Error::new(ErrorKind::NotFound, format!("there is no cash-out '{}' at '{provider}'", asked.reference));
-    let payment = recorded::<Payment>(gateway, op_id(&["cash_out", &provider, &asked.reference]))?.ok_or_else(unknown)?;
+    let entry = gateway.ledger.operation(op_id(&["cash_out", &provider, &asked.reference]))?.ok_or_else(unknown)?;
+    let payment: Payment = told(&entry)?;
     let wallet = payment.wallet.clone();
+    if entry.kind == EventKind::PaidBack {
+        return end_paid_back(gateway, actor, &asked, payment);
+    }
     let action = match asked.result {
         CashOutResult::Paid => Action::CashOutPaid(payment),
         CashOutResult::Failed => Action::CashOutFailed(payment),
     };
     let op = op_id(&["cash_out_end", &provider, &asked.reference]);
     let booked = book(gateway, op, actor, &asked.reference, action, &wallet)?;
+    after(gateway, &wallet, &booked)
+}
+
+/// The payment provider told of it, so it was paid from the beginning; if it did not arrive, the money is back.
+fn end_paid_back(gateway: &Gateway, actor: &str, asked: &CashOutEnd, payment: Payment) -> Result<Value> {
+    let Payment { wallet, amount_nano, payment_provider } = payment;
+    let booked = match asked.result {
+        CashOutResult::Paid => Booked::NOTHING,
+        CashOutResult::Failed => {
+            let op = op_id(&["top_up", &payment_provider, &asked.reference]);
+            let back = TopUp { wallet: wallet.clone(), amount_nano, fee_nano: 0, payment_provider };
+            book(gateway, op, actor, &asked.reference, Action::TopUp(back), &wallet)?
+        }
+    };
     after(gateway, &wallet, &booked)
 }
 

@@ -36,6 +36,13 @@ pub struct LedgerSettings {
     pub anchor_file: PathBuf,
 }
 
+/// Who may tell of payments.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentSettings {
+    /// `payments.stripe_webhook_secret`: any of them signs Stripe's events. None: there is no webhook.
+    pub stripe_secrets: Vec<Secret>,
+}
+
 /// Where alerts go besides the log.
 #[derive(Clone, Debug, Default)]
 pub struct AlertSettings {

@@ -9,8 +9,8 @@ use super::resilience::read_resilience;
 use super::scalar::{Scalar, wrong};
 use super::supply::{read_aliases, read_providers};
 use super::{
-    AlertSettings, AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, ServerSettings, Settings, StoreSettings,
-    TlsSettings,
+    AlertSettings, AuthSettings, Durability, LedgerSettings, LogFormat, LogLevel, LogSettings, PaymentSettings, ServerSettings, Settings,
+    StoreSettings, TlsSettings,
 };
 use crate::base::{Ratio, Result, Secret};
 use std::collections::HashMap;
@@ -49,6 +49,7 @@ impl Settings {
             store: StoreSettings { database },
             log: read_log(&layers)?,
             alerts: read_alerts(&layers)?,
+            payments: read_payments(&layers)?,
             providers: read_providers(file, env, &layers)?,
             aliases: read_aliases(file)?,
             resilience: read_resilience(&|name: &str| Ok(layers.get(&format!("resilience.{name}"))))?,
@@ -212,6 +213,18 @@ fn read_alerts(layers: &Layers) -> Result<AlertSettings> {
         (None, _) => None,
     };
     Ok(AlertSettings { webhook })
+}
+
+/// Stripe's own prefix is asked for: an API key (sk_...) put here by mistake would sign nothing, and lie where it should not.
+fn read_payments(layers: &Layers) -> Result<PaymentSettings> {
+    let Some(given) = layers.set("payments.stripe_webhook_secret") else { return Ok(PaymentSettings::default()) };
+    let secrets: Vec<&str> = given.text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).collect();
+    let is_secret =
+        |secret: &&str| secret.len() > "whsec_".len() && secret.starts_with("whsec_") && secret.bytes().all(|b| b.is_ascii_graphic());
+    if secrets.is_empty() || !secrets.iter().all(is_secret) {
+        return Err(given.fail("is not the signing secret of a webhook endpoint; Stripe shows it there, and it begins with whsec_"));
+    }
+    Ok(PaymentSettings { stripe_secrets: secrets.into_iter().map(Secret::new).collect() })
 }
 
 /// A leading `~/` is the user's home, as a shell would have it.

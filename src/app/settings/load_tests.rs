@@ -100,6 +100,7 @@ fn every_variable_is_read() {
         "GOTOAI_TLS_KEY",
         "GOTOAI_ALERT_WEBHOOK_URL",
         "GOTOAI_ALERT_WEBHOOK_SECRET",
+        "GOTOAI_STRIPE_WEBHOOK_SECRET",
         "LOG_FORMAT",
         "CONFIGURED_PROVIDER_MODELS_MODE",
     ];
@@ -112,6 +113,8 @@ fn every_variable_is_read() {
     let pair = [("GOTOAI_ALERT_WEBHOOK_URL", "https://a.example/x"), ("GOTOAI_ALERT_WEBHOOK_SECRET", "whsec")];
     let (url, secret) = load("", &pair).unwrap().alerts.webhook.unwrap();
     assert_eq!((url.as_str(), secret.expose()), ("https://a.example/x", "whsec"));
+    let secrets = load("", &[("GOTOAI_STRIPE_WEBHOOK_SECRET", "whsec_new, whsec_old,")]).unwrap().payments.stripe_secrets;
+    assert_eq!(secrets.iter().map(Secret::expose).collect::<Vec<_>>(), ["whsec_new", "whsec_old"]);
 }
 
 #[test]
@@ -143,6 +146,8 @@ fn what_is_wrong_is_named() {
         ("", ("LOG_LEVEL", "loud"), "LOG_LEVEL: 'loud' is not one of"),
         ("", ("GOTOAI_TLS_KEY", "k"), "GOTOAI_TLS_KEY: a key needs its certificate"),
         ("", ("GOTOAI_ALERT_WEBHOOK_URL", "https://a.example"), "GOTOAI_ALERT_WEBHOOK_URL: messages are signed"),
+        ("", ("GOTOAI_STRIPE_WEBHOOK_SECRET", "whsec_a,sk_live_1"), "GOTOAI_STRIPE_WEBHOOK_SECRET: the value is not the signing secret"),
+        ("", ("GOTOAI_STRIPE_WEBHOOK_SECRET", "whsec_"), "GOTOAI_STRIPE_WEBHOOK_SECRET: the value is not the signing secret"),
         ("alerts: {webhook_secret: x}", ("GOTOAI_ALERT_WEBHOOK_URL", "a.example/x"), "GOTOAI_ALERT_WEBHOOK_URL: the value is not a URL"),
         ("", ("RETRY_MAX_BACKOFF", "0.1"), "RETRY_MAX_BACKOFF: '0.1' is shorter than initial_backoff"),
         ("", ("GOTOAI_FEE_PERCENT", "-1"), "GOTOAI_FEE_PERCENT: '-1' is not a percentage"),

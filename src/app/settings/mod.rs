@@ -20,7 +20,7 @@ mod supply;
 
 pub use crate::adapters::telemetry::{LogFormat, LogLevel};
 pub use crate::domain::ledger::Durability;
-pub use ledger::{AlertSettings, LedgerSettings};
+pub use ledger::{AlertSettings, LedgerSettings, PaymentSettings};
 pub(super) use price::read_price;
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};
@@ -38,6 +38,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub ledger: LedgerSettings,
     pub alerts: AlertSettings,
+    pub payments: PaymentSettings,
     /// In order of declaration: file first, then what only the environment names, alphabetically.
     pub providers: Vec<ProviderSettings>,
     pub aliases: Vec<AliasSettings>,

@@ -68,6 +68,11 @@ const GENERAL: &[SettingRow] = &[
     row("GOTOAI_FREEZE_ON_BREAK", "ledger.freeze_on_break", "on", "a broken identity of the books stops new calls"),
     secret("GOTOAI_ALERT_WEBHOOK_URL", "alerts.webhook_url", "where alerts are posted; the log has them in any case"),
     secret("GOTOAI_ALERT_WEBHOOK_SECRET", "alerts.webhook_secret", "signs what is posted there"),
+    secret(
+        "GOTOAI_STRIPE_WEBHOOK_SECRET",
+        "payments.stripe_webhook_secret",
+        "of the webhook endpoint at Stripe (whsec_...); opens POST /webhooks/stripe; several, separated by commas, while it is changed",
+    ),
     row(
         "GOTOAI_ANCHOR_MINUTES",
         "ledger.anchor_minutes",

@@ -32,6 +32,8 @@ pub enum AccountPath<'a> {
     CashOut(&'a str),
     /// Money at the payment provider.
     PaymentClearing(&'a str),
+    /// Money of one payment of which nobody knows yet whose it is: payment provider, payment.
+    Unassigned(&'a str, &'a str),
     PaymentFee,
     Bank,
     /// Provider cost accrued, not yet invoiced.
@@ -64,6 +66,7 @@ impl AccountPath<'_> {
             | Self::Held(_)
             | Self::Grant(..)
             | Self::CashOut(_)
+            | Self::Unassigned(..)
             | Self::Payable(_)
             | Self::Suspense(_)
             | Self::Builder(_) => AccountClass::Liability,
@@ -82,7 +85,7 @@ impl AccountPath<'_> {
     /// Database guard: bit 0 = debits may not exceed credits, bit 1 = credits may not exceed debits.
     pub const fn guard(&self) -> u8 {
         match self {
-            Self::Cash(_) | Self::Held(_) | Self::Grant(..) | Self::CashOut(_) => 1,
+            Self::Cash(_) | Self::Held(_) | Self::Grant(..) | Self::CashOut(_) | Self::Unassigned(..) => 1,
             Self::Receivable(_) => 2,
             Self::PaymentClearing(_)
             | Self::PaymentFee
@@ -116,6 +119,7 @@ impl<'a> AccountPath<'a> {
             // Names of wallets and grants hold no colon, so the last three parts are `name:grant:name`.
             ("wallet", _, Some((front, grant))) => Self::Grant(front.strip_suffix(":grant")?, grant),
             ("psp", _, Some((p, "clearing"))) => Self::PaymentClearing(p),
+            ("psp", _, Some((front, payment))) => Self::Unassigned(front.strip_suffix(":unassigned")?, payment),
             ("prov", _, Some((p, "payable"))) => Self::Payable(p),
             ("prov", _, Some((p, "suspense"))) => Self::Suspense(p),
             ("cogs", p, _) => Self::Cogs(p),
@@ -149,6 +153,7 @@ impl fmt::Display for AccountPath<'_> {
             Self::ProviderVariance => f.write_str("exp:provider_variance"),
             Self::LossEstimate => f.write_str("exp:loss:estimate"),
             Self::PaymentClearing(p) => write!(f, "psp:{p}:clearing"),
+            Self::Unassigned(p, payment) => write!(f, "psp:{p}:unassigned:{payment}"),
             Self::PaymentFee => f.write_str("exp:psp_fee"),
             Self::Payable(p) => write!(f, "prov:{p}:payable"),
             Self::Suspense(p) => write!(f, "prov:{p}:suspense"),
@@ -205,6 +210,7 @@ mod tests {
             AccountPath::Held("team:held"),
             AccountPath::Receivable("w"),
             AccountPath::PaymentClearing("stripe"),
+            AccountPath::Unassigned("stripe", "pi_1"),
             AccountPath::PaymentFee,
             AccountPath::Payable("p"),
             AccountPath::Suspense("p"),
@@ -227,5 +233,6 @@ mod tests {
         assert_eq!(AccountPath::parse("wallet:w"), None);
         assert_eq!(AccountPath::parse("wallet:w:other"), None);
         assert_eq!(AccountPath::parse("exp:loss:other"), None);
+        assert_eq!(AccountPath::parse("psp:stripe:pi_1"), None);
     }
 }

@@ -39,6 +39,9 @@ pub enum EventKind {
     CashOutPaid = 43,
     CashOutFailed = 44,
     Chargeback = 45,
+    PaidBack = 46,
+    PaymentUnassigned = 60,
+    PaymentAssigned = 61,
     Payout = 70,
     Invoice = 71,
     Adjust = 80,
@@ -46,7 +49,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::WalletOpened,
         Self::TopUp,
         Self::AccountOpened,
@@ -68,6 +71,9 @@ impl EventKind {
         Self::CashOutPaid,
         Self::CashOutFailed,
         Self::Chargeback,
+        Self::PaidBack,
+        Self::PaymentUnassigned,
+        Self::PaymentAssigned,
         Self::Payout,
         Self::Invoice,
         Self::Adjust,
@@ -97,6 +103,9 @@ impl EventKind {
             Self::CashOutPaid => "cash_out_paid",
             Self::CashOutFailed => "cash_out_failed",
             Self::Chargeback => "chargeback",
+            Self::PaidBack => "paid_back",
+            Self::PaymentUnassigned => "payment_unassigned",
+            Self::PaymentAssigned => "payment_assigned",
             Self::Payout => "payout",
             Self::Invoice => "invoice",
             Self::Adjust => "adjust",

@@ -1,6 +1,7 @@
 //! Owns: cold commands: what people, payment providers and reconciliation do to the ledger, once per business fact.
 //! Refuses to know: what follows from them (decide), who may ask for them (app).
 
+use super::account::AccountPath;
 use super::chain::{Hash, sha256};
 use super::command::Loss;
 use super::event::{EventKind, SettlePayload};
@@ -41,6 +42,9 @@ pub enum Action {
     CashOutPaid(Payment),
     CashOutFailed(Payment),
     Chargeback(Payment),
+    PaidBack(Payment),
+    Unassigned(UnassignedPayment),
+    Assign(AssignPayment),
     Payout(Payout),
     Invoice(Invoice),
     Adjust(Adjust),
@@ -132,6 +136,22 @@ pub struct Payment {
     pub payment_provider: Arc<str>,
 }
 
+/// Money in that names no wallet, or none that there is: it waits in an account of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnassignedPayment {
+    pub payment: Arc<str>,
+    pub amount_nano: i64,
+    pub payment_provider: Arc<str>,
+}
+
+/// What is left of an unassigned payment goes to a wallet; debts are repaid first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignPayment {
+    pub payment: Arc<str>,
+    pub wallet: Arc<str>,
+    pub payment_provider: Arc<str>,
+}
+
 /// The payment provider pays out to the bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payout {
@@ -209,9 +229,13 @@ impl Operation {
             Action::Grant(action) => self.told(action),
             Action::Refund(action) => self.told(action),
             Action::TrueUp(_) => Vec::new(),
-            Action::CashOut(action) | Action::CashOutPaid(action) | Action::CashOutFailed(action) | Action::Chargeback(action) => {
-                self.told(action)
-            }
+            Action::CashOut(action)
+            | Action::CashOutPaid(action)
+            | Action::CashOutFailed(action)
+            | Action::Chargeback(action)
+            | Action::PaidBack(action) => self.told(action),
+            Action::Unassigned(action) => self.told(action),
+            Action::Assign(action) => self.told(action),
             Action::Payout(action) => self.told(action),
             Action::Invoice(action) => self.told(action),
             Action::Adjust(action) => self.told(action),
@@ -253,6 +277,9 @@ impl Action {
             Self::CashOutPaid(_) => EventKind::CashOutPaid,
             Self::CashOutFailed(_) => EventKind::CashOutFailed,
             Self::Chargeback(_) => EventKind::Chargeback,
+            Self::PaidBack(_) => EventKind::PaidBack,
+            Self::Unassigned(_) => EventKind::PaymentUnassigned,
+            Self::Assign(_) => EventKind::PaymentAssigned,
             Self::Payout(_) => EventKind::Payout,
             Self::Invoice(_) => EventKind::Invoice,
             Self::Adjust(_) => EventKind::Adjust,
@@ -272,8 +299,16 @@ impl Action {
             | Self::CashOut(Payment { wallet, .. })
             | Self::CashOutPaid(Payment { wallet, .. })
             | Self::CashOutFailed(Payment { wallet, .. })
-            | Self::Chargeback(Payment { wallet, .. }) => Some(wallet),
-            Self::Refund(_) | Self::TrueUp(_) | Self::Payout(_) | Self::Invoice(_) | Self::Adjust(_) | Self::CloseGap(_) => None,
+            | Self::Chargeback(Payment { wallet, .. })
+            | Self::PaidBack(Payment { wallet, .. })
+            | Self::Assign(AssignPayment { wallet, .. }) => Some(wallet),
+            Self::Refund(_)
+            | Self::TrueUp(_)
+            | Self::Unassigned(_)
+            | Self::Payout(_)
+            | Self::Invoice(_)
+            | Self::Adjust(_)
+            | Self::CloseGap(_) => None,
         }
     }
 
@@ -292,6 +327,9 @@ impl Action {
             | Self::CashOutPaid(_)
             | Self::CashOutFailed(_)
             | Self::Chargeback(_)
+            | Self::PaidBack(_)
+            | Self::Unassigned(_)
+            | Self::Assign(_)
             | Self::Payout(_)
             | Self::Invoice(_)
             | Self::Adjust(_)
@@ -303,5 +341,33 @@ impl Action {
     pub fn adjusted_wallets(&self) -> Vec<&str> {
         let Self::Adjust(adjust) = self else { return Vec::new() };
         [&adjust.debit, &adjust.credit].into_iter().filter_map(|path| path.strip_prefix("wallet:")?.split(':').next()).collect()
+    }
+
+    /// Accounts of unassigned payments that it touches: there may be many, so a store brings them when they are needed.
+    pub fn unassigned_accounts(&self) -> Vec<String> {
+        let is_one = |path: &&Arc<str>| matches!(AccountPath::parse(path), Some(AccountPath::Unassigned(..)));
+        match self {
+            Self::Unassigned(UnassignedPayment { payment, payment_provider, .. })
+            | Self::Assign(AssignPayment { payment, payment_provider, .. }) => {
+                vec![AccountPath::Unassigned(payment_provider, payment).to_string()]
+            }
+            Self::Adjust(Adjust { debit, credit, .. }) => [debit, credit].into_iter().filter(is_one).map(ToString::to_string).collect(),
+            Self::OpenWallet(_)
+            | Self::SetTerms(_)
+            | Self::Freeze(_)
+            | Self::Thaw(_)
+            | Self::TopUp(_)
+            | Self::Grant(_)
+            | Self::Refund(_)
+            | Self::TrueUp(_)
+            | Self::CashOut(_)
+            | Self::CashOutPaid(_)
+            | Self::CashOutFailed(_)
+            | Self::Chargeback(_)
+            | Self::PaidBack(_)
+            | Self::Payout(_)
+            | Self::Invoice(_)
+            | Self::CloseGap(_) => Vec::new(),
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::spend::{Spend, SpendQuery};
 use super::statement::Statement;
 use super::store::{Journal, Ledger, OrderReceipt};
 use super::terms::WalletTerms;
-use crate::base::{OpId, OrderId, Result, Timestamp};
+use crate::base::{Money, OpId, OrderId, Result, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub trait LedgerReader: Ledger {
 
     /// The entry that a cold command made, if it was booked.
     fn operation(&self, id: OpId) -> Result<Option<Journal>>;
+
+    /// Accounts of unassigned payments with what is left in them, oldest first.
+    fn unassigned(&self) -> Result<Vec<(String, Money)>>;
 
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;

@@ -80,6 +80,8 @@ pub struct OpRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     pub wallets: Vec<Arc<str>>,
+    /// By path; those of wallets come with their wallet, those of the platform are all in memory.
+    pub accounts: Vec<String>,
     pub order: Option<OrderId>,
     pub op: Option<OpId>,
     pub once: Option<Hash>,
@@ -93,6 +95,7 @@ impl Needs {
                 let adjusted = operation.action.adjusted_wallets().into_iter().map(Arc::from);
                 Self {
                     wallets: named.into_iter().chain(adjusted).collect(),
+                    accounts: operation.action.unassigned_accounts(),
                     order: operation.action.order(),
                     op: Some(operation.op),
                     once: None,

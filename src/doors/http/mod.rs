@@ -7,6 +7,7 @@ mod inference;
 mod models;
 mod orders;
 mod router;
+mod webhooks;
 
 pub use router::{ROUTES, router};
 

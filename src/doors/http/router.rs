@@ -1,7 +1,7 @@
 //! Owns: which path leads where. The OpenAI routes stand under `/v1` and, for clients that leave it out, without it.
 
 use super::answer::{refuse, request_id};
-use super::{admin, health, inference, models, orders};
+use super::{admin, health, inference, models, orders, webhooks};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind};
 use axum::Router;
@@ -20,6 +20,7 @@ pub const ROUTES: &[Route] = &[
     ("GET", "/v1/models/{*name}", || get(models::retrieve)),
     ("GET", "/v1/orders/{id}", || get(orders::retrieve)),
     ("POST", "/admin/{operation}", || post(admin::run)),
+    ("POST", "/webhooks/stripe", || post(webhooks::stripe)),
     ("GET", "/health", || get(health::live)),
     ("GET", "/health/ready", || get(health::ready)),
     ("GET", "/metrics", || get(health::metrics)),

@@ -48,6 +48,9 @@ impl Audit<'_> {
                 | EventKind::CashOutPaid
                 | EventKind::CashOutFailed
                 | EventKind::Chargeback
+                | EventKind::PaidBack
+                | EventKind::PaymentUnassigned
+                | EventKind::PaymentAssigned
                 | EventKind::Payout
                 | EventKind::Invoice
                 | EventKind::Adjust

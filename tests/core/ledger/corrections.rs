@@ -8,8 +8,8 @@ use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply, Settle,
-    TrueUp, UsageSource, WalletKind, WalletName,
+    Action, Adjust, Amounts, AssignPayment, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply,
+    Settle, TrueUp, UnassignedPayment, UsageSource, WalletKind, WalletName,
 };
 
 fn prepaid(cash: i64) -> Memory {
@@ -81,6 +81,47 @@ fn case_6c_a_chargeback_takes_cash_then_makes_a_debt_and_freezes() {
     assert_eq!(refused(&memory.run(&reserve(2, "w", 1))), "indebted");
     memory.run(&top_up(5, "w", 700, 0));
     moves(&memory, &[("psp:stripe:clearing", "wallet:w:cash", 700), ("wallet:w:cash", "wallet:w:recv", 500)]);
+}
+
+#[test]
+fn case_6b_what_the_payment_provider_gave_back_already_takes_cash_then_makes_a_debt() {
+    let mut memory = prepaid(1000);
+    memory.run(&operate(3, Action::PaidBack(payment(400))));
+    moves(&memory, &[("wallet:w:cash", "psp:stripe:clearing", 400)]);
+    memory.run(&operate(4, Action::PaidBack(payment(900))));
+    moves(&memory, &[("wallet:w:cash", "psp:stripe:clearing", 600), ("wallet:w:recv", "psp:stripe:clearing", 300)]);
+    assert_eq!(refused(&memory.run(&reserve(1, "w", 1))), "indebted", "and not frozen");
+    assert_eq!(refused(&memory.run(&operate(5, Action::PaidBack(payment(0))))), "too_large");
+}
+
+/// Case 1 without a wallet: the money is owed to somebody, whoever it is.
+#[test]
+fn case_1_a_payment_without_a_wallet_waits_for_one() {
+    let mut memory = prepaid(1000);
+    let unassigned = |n, amount_nano| {
+        let unassigned = UnassignedPayment { payment: "pi_1".into(), amount_nano, payment_provider: "stripe".into() };
+        operate(n, Action::Unassigned(unassigned))
+    };
+    let assign = |n, wallet: &str| {
+        let assign = AssignPayment { payment: "pi_1".into(), wallet: wallet.into(), payment_provider: "stripe".into() };
+        operate(n, Action::Assign(assign))
+    };
+    assert_eq!(refused(&memory.run(&assign(3, "w"))), "bad_account", "nothing has come");
+    memory.run(&unassigned(4, 700));
+    moves(&memory, &[("psp:stripe:clearing", "psp:stripe:unassigned:pi_1", 700)]);
+    assert_eq!(refused(&memory.run(&assign(5, "nobody"))), "unknown_wallet");
+    // Some goes back before it is assigned; what is left repays a debt first.
+    let adjust = |n, amount_nano| {
+        let (debit, credit) = ("psp:stripe:unassigned:pi_1".into(), "psp:stripe:clearing".into());
+        operate(n, Action::Adjust(Adjust { debit, credit, amount_nano, finding: None }))
+    };
+    memory.run(&adjust(6, 100));
+    assert_eq!(refused(&memory.run(&adjust(7, 601))), "too_large", "no more than came");
+    memory.run(&operate(8, Action::PaidBack(payment(1200))));
+    memory.run(&assign(9, "w"));
+    moves(&memory, &[("psp:stripe:unassigned:pi_1", "wallet:w:cash", 600), ("wallet:w:cash", "wallet:w:recv", 200)]);
+    assert!(matches!(memory.run(&assign(9, "w")), Reply::Done { duplicate: true, .. }));
+    assert_eq!(refused(&memory.run(&assign(10, "w"))), "exceeds", "nothing is left");
 }
 
 /// On the user's own provider key only the fee is charged; the cost is nobody's here.
@@ -387,7 +428,7 @@ fn the_longest_settlement_fits_one_entry() {
     memory.run(&reserve(1, "w", 2000));
     memory.run(&Command::Extend { order: order(1), by: Money::nano(2000) });
     let losses = (0..8).map(|n| Loss { provider: format!("p{n}").into(), cost_nano: 5 }).collect();
-    let ended = gotoai::domain::ledger::Settle { losses, builder: Some("bob".into()), ..settling(1, 10, UsageSource::Provider) };
+    let ended = Settle { losses, builder: Some("bob".into()), ..settling(1, 10, UsageSource::Provider) };
     assert!(matches!(memory.run(&Command::Settle(Box::new(ended))), Reply::Settled { state: OrderState::Finalized, .. }));
     assert!(memory.moved().len() <= 16, "{:?}", memory.moved());
     assert!(memory.verify().ok());

@@ -23,8 +23,18 @@ pub(super) fn put_alert(c: &Connection, alert: &BudgetAlert, now: Timestamp) -> 
 }
 
 pub(super) fn put(c: &Connection, topic: &str, dedupe: &str, payload: &serde_json::Value, now: Timestamp) -> rusqlite::Result<()> {
-    c.prepare_cached("INSERT OR IGNORE INTO outbox(topic, dedupe, payload, created_at, next_at) VALUES (?1, ?2, ?3, ?4, ?4)")?
-        .execute((topic, dedupe, payload.to_string(), now.0))
+    put_for(c, topic, dedupe, payload, (now, now))
+}
+
+fn put_for(
+    c: &Connection,
+    topic: &str,
+    dedupe: &str,
+    payload: &serde_json::Value,
+    (now, due): (Timestamp, Timestamp),
+) -> rusqlite::Result<()> {
+    c.prepare_cached("INSERT OR IGNORE INTO outbox(topic, dedupe, payload, created_at, next_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((topic, dedupe, payload.to_string(), now.0, due.0))
         .map(drop)
 }
 
@@ -42,6 +52,21 @@ pub struct Message {
 }
 
 impl Database {
+    /// Puts a message into the outbox once a `dedupe`: it is told in `grace`, unless it is withdrawn before.
+    pub fn tell(&self, topic: &str, dedupe: &str, payload: &serde_json::Value, now: Timestamp, grace: Duration) -> Result<()> {
+        self.change(|c| put_for(c, topic, dedupe, payload, (now, now.plus(grace))))
+    }
+
+    /// What a message would have told is put right.
+    pub fn withdraw(&self, dedupe: &str) -> Result<()> {
+        let waits = "SELECT EXISTS (SELECT 1 FROM outbox WHERE dedupe = ?1 AND tries = 0)";
+        // Asked first: a look must not take the write lock.
+        if self.with(|c| c.prepare_cached(waits)?.query_row([dedupe], |row| row.get::<_, bool>(0)))? {
+            self.change(|c| c.execute("DELETE FROM outbox WHERE dedupe = ?1 AND tries = 0", [dedupe]).map(drop))?;
+        }
+        Ok(())
+    }
+
     /// Messages whose time has come, at most `limit`. They are this caller's for the time of the claim; one that is neither
     /// delivered nor put off by then comes again.
     pub fn claim_messages(&self, limit: usize, claim: Duration, now: Timestamp) -> Result<Vec<Message>> {

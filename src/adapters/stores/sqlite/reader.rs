@@ -19,6 +19,17 @@ impl LedgerReader for SqliteLedger {
         self.database().with(|c| c.prepare_cached(sql)?.query_row([name], |row| row.get(0)))
     }
 
+    fn unassigned(&self) -> Result<Vec<(String, Money)>> {
+        self.database().with(|c| {
+            c.prepare_cached(
+                "SELECT a.path, b.credits - b.debits FROM accounts a JOIN balances b ON b.account_id = a.id \
+                 WHERE a.path >= 'psp:' AND a.path < 'psp;' AND a.path LIKE 'psp:%:unassigned:%' AND b.credits > b.debits ORDER BY a.id",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, Money::nano(row.get(1)?))))?
+            .collect()
+        })
+    }
+
     fn operation(&self, id: OpId) -> Result<Option<Journal>> {
         self.database().with(|c| {
             let seq: Option<i64> = c

@@ -3,7 +3,8 @@
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::identity::{ModelPattern, UserPath};
 use crate::domain::ledger::{
-    AccountId, Block, Event, EventKind, Grant, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind, WindowId,
+    AccountId, Balance, Block, Event, EventKind, Grant, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind,
+    WindowId,
 };
 use crate::domain::risk::{Budget, Limit, Scope, Unit, Used};
 use rusqlite::types::Type;
@@ -397,6 +398,13 @@ pub(super) fn balance(c: &Connection, account: AccountId) -> rusqlite::Result<Op
     c.prepare_cached("SELECT debits, credits, guard FROM balances WHERE account_id = ?1")?
         .query_row([account], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()
+}
+
+/// An account with its balance and guard, if it was ever opened.
+pub(super) fn account_by_path(c: &Connection, path: &str) -> rusqlite::Result<Option<(AccountId, Balance, u8)>> {
+    let sql = "SELECT a.id, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path = ?1";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, Balance { debits: row.get(1)?, credits: row.get(2)? }, row.get(3)?));
+    c.prepare_cached(sql)?.query_row([path], read).optional()
 }
 
 pub(super) fn insert_block(c: &Connection, block: &Block) -> rusqlite::Result<()> {

@@ -409,7 +409,7 @@ impl Writer {
         }
     }
 
-    /// Reads heads and the platform's accounts; wallets and orders come when they are needed.
+    /// Reads heads and the platform's accounts; wallets, unassigned payments and orders come when they are needed.
     fn load(&mut self) -> rusqlite::Result<()> {
         let c = &self.connection;
         let mut state = State::new();
@@ -421,7 +421,7 @@ impl Writer {
         state.next_account = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM accounts", [], |row| row.get(0))?;
         state.next_wallet = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM wallets", [], |row| row.get(0))?;
         let mut statement = c.prepare_cached(
-            "SELECT a.id, a.path, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path NOT LIKE 'wallet:%'",
+            "SELECT a.id, a.path, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path NOT LIKE 'wallet:%' AND a.path NOT LIKE 'psp:%:unassigned:%'",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -450,6 +450,14 @@ impl Writer {
                 && let Some(wallet) = rows::wallet_by_name(c, name)?
             {
                 hold_wallet(c, &mut self.state, wallet)?;
+            }
+        }
+        for path in &needs.accounts {
+            if !self.state.accounts.contains_key(path.as_str())
+                && let Some((id, balance, guard)) = rows::account_by_path(c, path)?
+            {
+                self.state.accounts.insert(path.as_str().into(), id);
+                self.state.balances.insert(id, (balance, guard));
             }
         }
         if let Some(id) = needs.order

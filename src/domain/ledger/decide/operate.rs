@@ -4,12 +4,13 @@
 use super::funds::debt;
 use super::{Decided, Desk, MAX_POSTINGS, posting};
 use crate::base::{Money, Timestamp};
-use crate::domain::ledger::account::AccountPath;
+use crate::domain::ledger::account::{AccountId, AccountPath};
 use crate::domain::ledger::chain::Hash;
 use crate::domain::ledger::command::{Refusal, Reply};
 use crate::domain::ledger::event::{Event, EventKind, GrantEndPayload};
 use crate::domain::ledger::operation::{
-    Action, Adjust, CloseGap, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp,
+    Action, Adjust, AssignPayment, CloseGap, GrantMoney, Invoice, OpenWallet, Operation, Payment, Payout, SetTerms, TopUp,
+    UnassignedPayment,
 };
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::state::{Grant, OpRecord, Wallet};
@@ -44,6 +45,9 @@ impl Desk<'_> {
             Action::CashOutPaid(payment) => self.end_cash_out(operation, payment, true),
             Action::CashOutFailed(payment) => self.end_cash_out(operation, payment, false),
             Action::Chargeback(payment) => self.chargeback(operation, payment),
+            Action::PaidBack(payment) => self.paid_back(operation, payment),
+            Action::Unassigned(unassigned) => self.unassigned(operation, unassigned),
+            Action::Assign(assign) => self.assign(operation, assign),
             Action::Payout(payout) => self.payout(operation, payout),
             Action::Invoice(invoice) => self.invoice(operation, invoice),
             Action::Adjust(adjust) => self.adjust(operation, adjust),
@@ -135,11 +139,35 @@ impl Desk<'_> {
             let fees = self.account(AccountPath::PaymentFee);
             postings.extend(posting(fees, clearing, fee_nano, PostingCode::PaymentFee));
         }
-        // From all the cash there is: an earlier release may have brought some back.
-        let cash = self.state.balance(wallet.cash).credit_balance().saturating_add(amount_nano);
-        let repaid = debt(self.state, &wallet).min(cash);
-        postings.extend(posting(wallet.cash, wallet.receivable, repaid, PostingCode::RepayDebt));
+        postings.extend(self.repayment(&wallet, amount_nano));
         self.post(operation, postings)
+    }
+
+    /// Debt first, from all the cash there is after `amount_nano` came: an earlier release may have brought some back.
+    fn repayment(&self, wallet: &Wallet, amount_nano: i64) -> Option<Posting> {
+        let cash = self.state.balance(wallet.cash).credit_balance().saturating_add(amount_nano);
+        posting(wallet.cash, wallet.receivable, debt(self.state, wallet).min(cash), PostingCode::RepayDebt)
+    }
+
+    /// Money that nobody knows the wallet of is owed all the same, so that what is at the payment provider stays true.
+    fn unassigned(&mut self, operation: &Operation, unassigned: &UnassignedPayment) -> Result<i64, Refusal> {
+        if unassigned.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let clearing = self.account(AccountPath::PaymentClearing(&unassigned.payment_provider));
+        let waiting = self.account(AccountPath::Unassigned(&unassigned.payment_provider, &unassigned.payment));
+        self.post(operation, posting(clearing, waiting, unassigned.amount_nano, PostingCode::TopUp).into_iter().collect())
+    }
+
+    /// All that is left of it: some may have been given back meanwhile.
+    fn assign(&mut self, operation: &Operation, assign: &AssignPayment) -> Result<i64, Refusal> {
+        let wallet = self.wallet(&assign.wallet)?;
+        let path = AccountPath::Unassigned(&assign.payment_provider, &assign.payment).to_string();
+        let waiting = self.state.accounts.get(path.as_str()).copied().ok_or(Refusal::BadAccount)?;
+        let left = self.state.balance(waiting).credit_balance();
+        let moved = posting(waiting, wallet.cash, left, PostingCode::TopUp).ok_or(Refusal::Exceeds { left: Money::ZERO })?;
+        let postings = [Some(moved), self.repayment(&wallet, left)];
+        self.post(operation, postings.into_iter().flatten().collect())
     }
 
     fn grant(&mut self, operation: &Operation, grant: &GrantMoney) -> Result<i64, Refusal> {
@@ -205,13 +233,29 @@ impl Desk<'_> {
             return Err(Refusal::TooLarge);
         }
         let clearing = self.account(AccountPath::PaymentClearing(&payment.payment_provider));
-        let from_cash = self.state.balance(wallet.cash).credit_balance().clamp(0, payment.amount_nano);
-        let taken = [(wallet.cash, from_cash), (wallet.receivable, payment.amount_nano - from_cash)];
-        let postings = taken.into_iter().filter_map(|(from, amount)| posting(from, clearing, amount, PostingCode::Chargeback));
-        let seq = self.post(operation, postings.collect())?;
+        let postings = self.taken_back(&wallet, clearing, payment.amount_nano, PostingCode::Chargeback);
+        let seq = self.post(operation, postings)?;
         wallet.frozen = true;
         self.keep_wallet(wallet);
         Ok(seq)
+    }
+
+    /// The payment provider has given money back already: like a chargeback, but by our own side, so nothing is frozen.
+    fn paid_back(&mut self, operation: &Operation, payment: &Payment) -> Result<i64, Refusal> {
+        let wallet = self.wallet(&payment.wallet)?;
+        if payment.amount_nano <= 0 {
+            return Err(Refusal::TooLarge);
+        }
+        let clearing = self.account(AccountPath::PaymentClearing(&payment.payment_provider));
+        let postings = self.taken_back(&wallet, clearing, payment.amount_nano, PostingCode::CashOut);
+        self.post(operation, postings)
+    }
+
+    /// From cash, the rest is owed.
+    fn taken_back(&self, wallet: &Wallet, clearing: AccountId, amount_nano: i64, code: PostingCode) -> Vec<Posting> {
+        let from_cash = self.state.balance(wallet.cash).credit_balance().clamp(0, amount_nano);
+        let taken = [(wallet.cash, from_cash), (wallet.receivable, amount_nano - from_cash)];
+        taken.into_iter().filter_map(|(from, amount)| posting(from, clearing, amount, code)).collect()
     }
 
     fn payout(&mut self, operation: &Operation, payout: &Payout) -> Result<i64, Refusal> {
@@ -275,6 +319,7 @@ impl Desk<'_> {
             | AccountPath::Grant(..)
             | AccountPath::CashOut(_)
             | AccountPath::PaymentClearing(_)
+            | AccountPath::Unassigned(..)
             | AccountPath::PaymentFee
             | AccountPath::Bank
             | AccountPath::Promo

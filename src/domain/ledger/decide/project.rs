@@ -90,6 +90,9 @@ fn apply(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
         | EventKind::CashOutPaid
         | EventKind::CashOutFailed
         | EventKind::Chargeback
+        | EventKind::PaidBack
+        | EventKind::PaymentUnassigned
+        | EventKind::PaymentAssigned
         | EventKind::Payout
         | EventKind::Invoice
         | EventKind::Adjust

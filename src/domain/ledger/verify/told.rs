@@ -141,6 +141,9 @@ impl Verifier {
             | EventKind::CashOut
             | EventKind::CashOutPaid
             | EventKind::CashOutFailed
+            | EventKind::PaidBack
+            | EventKind::PaymentUnassigned
+            | EventKind::PaymentAssigned
             | EventKind::Payout
             | EventKind::Invoice
             | EventKind::Adjust
@@ -214,6 +217,9 @@ impl Verifier {
             | EventKind::CashOutPaid
             | EventKind::CashOutFailed
             | EventKind::Chargeback
+            | EventKind::PaidBack
+            | EventKind::PaymentUnassigned
+            | EventKind::PaymentAssigned
             | EventKind::Payout
             | EventKind::Invoice
             | EventKind::Adjust
