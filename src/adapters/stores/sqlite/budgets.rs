@@ -7,6 +7,7 @@ use super::rows;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::domain::identity::{ModelPattern, UserPath};
 use crate::domain::risk::{Budget, BudgetStore, Limit, Unit, Used};
+use rusqlite::TransactionBehavior;
 
 impl BudgetStore for Database {
     fn insert_budget(&self, mut budget: Budget, now: Timestamp) -> Result<Budget> {
@@ -21,8 +22,9 @@ impl BudgetStore for Database {
             Limit::Hard { status } => Some(status),
         };
         let scope = &budget.scope;
-        let stored = self.with(|c| {
-            let transaction = c.transaction()?;
+        let stored = self.aside(|c| {
+            // From the start a writer: who reads first finds the books moved on by a call, and cannot write any more.
+            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let taken: bool = transaction.query_row(
                 "SELECT EXISTS (SELECT 1 FROM budgets WHERE name = ?1 AND removed_at IS NULL)",
                 [&*budget.name],
@@ -72,8 +74,8 @@ impl BudgetStore for Database {
     }
 
     fn remove_budget(&self, name: &str, now: Timestamp) -> Result<bool> {
-        self.with(|c| {
-            let transaction = c.transaction()?;
+        self.aside(|c| {
+            let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let removed =
                 transaction.execute("UPDATE budgets SET removed_at = ?2 WHERE name = ?1 AND removed_at IS NULL", (name, now.0))?;
             bump(&transaction)?;
