@@ -1,5 +1,4 @@
-"""A customer of a gateway as these tests need one: a wallet, a key that spends from it, and what every page says of
-it.
+"""A customer of a gateway: a wallet, a key that spends from it, and what every page says of it.
 
 Everything goes over HTTP, the customer's calls and the operator's administration alike. Amounts are whole nano-USD
 here, so that a test compares integers and never rounds.
