@@ -230,7 +230,7 @@ async fn receive(reply: ProviderReply, stream: bool, hide_usage: bool) -> Result
     let body = whole(reply.body).await?;
     match ReplyFacts::read(&body) {
         Some(facts) => Ok(Executed::Whole(Whole { content_type, body, facts })),
-        None => Err(garbage("the body is not a JSON object")),
+        None => Err(garbage("the body is not a reply: no JSON object, or an error under a status of success")),
     }
 }
 

@@ -3,10 +3,11 @@
 
 use super::execute::Started;
 use super::meter::Go;
+use super::record::Settling;
 use super::reserve::OpenOrder;
 use super::settle::Ending;
 use crate::base::{Error, ErrorKind};
-use crate::domain::ledger::{AttemptOutcome, Outcome, Ticket};
+use crate::domain::ledger::{AttemptOutcome, Outcome};
 use crate::domain::provider::{Disconnect, ProviderBody, ProviderFault};
 use crate::protocol::openai::{StreamEnd, StreamScan, error_envelope};
 use bytes::{Bytes, BytesMut};
@@ -28,7 +29,7 @@ pub struct Relay {
     farewell: Option<Bytes>,
     /// The settlement on its way to the disk: the transfer ends behind it, so that a caller who has seen the end can rely
     /// on the receipt.
-    settling: Option<Ticket>,
+    settling: Option<Settling>,
     /// Where to read on when the reader leaves: the drop may happen on any thread.
     runtime: Handle,
 }
@@ -91,8 +92,8 @@ impl Relay {
     }
 
     fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(ticket) = &mut self.settling else { return Poll::Ready(()) };
-        let settled = ready!(Pin::new(ticket).poll(cx));
+        let Some(settling) = &mut self.settling else { return Poll::Ready(()) };
+        let settled = ready!(Pin::new(settling).poll(cx));
         self.settling = None;
         if let Err(error) = settled {
             // The caller's answer was paid for; the ledger keeps trying to book it.
@@ -113,7 +114,7 @@ impl Live {
     }
 
     /// Settles on what was read. A stream cut before anything useful came costs the user nothing.
-    fn settle(mut self, end: StreamEnd) -> Option<Ticket> {
+    fn settle(mut self, end: StreamEnd) -> Option<Settling> {
         let (finish, error) = match end {
             StreamEnd::Complete => ("complete", None),
             StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
@@ -128,7 +129,7 @@ impl Live {
         self.close(finish, error, outcome)
     }
 
-    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, outcome: Option<Outcome>) -> Option<Ticket> {
+    fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, outcome: Option<Outcome>) -> Option<Settling> {
         if let Some(attempt) = self.order.attempts.last_mut() {
             attempt.ended_at_ms = self.order.cx.pipeline.clock.now().0;
         }

@@ -2,6 +2,7 @@
 //! a call ends, it ends here, exactly once; a dropped order settles itself.
 
 use super::execute::{Rejected, Started, Whole};
+use super::record::Settling;
 use super::relay::Relay;
 use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
@@ -9,8 +10,9 @@ use crate::base::{Error, ErrorKind, Money, OrderId};
 use crate::domain::catalog::{Meter, Usage};
 use crate::domain::ledger::{
     Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, OrderReceipt, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy,
-    Ticket, UsageSource,
+    UsageSource,
 };
+use crate::domain::usage::CallRecord;
 use crate::protocol::{Operation, ReadUsage};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -76,8 +78,8 @@ impl OpenOrder {
             status: 200,
             error: None,
         };
-        if let Some(ticket) = self.close(ending) {
-            match ticket.wait().await {
+        if let Some(settling) = self.close(ending) {
+            match settling.await {
                 Ok(LedgerReply::Settled { charge: Some(charge), .. }) => drop(headers.insert(CHARGE, charge_value(charge))),
                 Ok(
                     LedgerReply::Settled { charge: None, .. }
@@ -130,8 +132,8 @@ impl OpenOrder {
     }
 
     async fn close_and_wait(&mut self, ending: Ending) {
-        if let Some(ticket) = self.close(ending)
-            && let Err(error) = ticket.wait().await
+        if let Some(settling) = self.close(ending)
+            && let Err(error) = settling.await
         {
             tracing::error!(order = %self.cx.order, %error, "the hold is not released yet");
         }
@@ -142,23 +144,23 @@ impl OpenOrder {
     }
 
     /// Settles: computes the amounts, sends the one command, makes the record. Only the first call does anything.
-    pub(super) fn close(&mut self, ending: Ending) -> Option<Ticket> {
+    pub(super) fn close(&mut self, ending: Ending) -> Option<Settling> {
         if std::mem::replace(&mut self.settled, true) {
             return None;
         }
         let (usage, usage_source) = self.usage(&ending);
         let Some(ledger) = self.cx.pipeline.ledger.clone() else {
-            self.write_record(&ending, usage, None);
+            self.cx.pipeline.record(&self.record(&ending, usage, None), None);
             return None;
         };
         let booked = self.amounts(&usage, usage_source, &ending);
         // What has no price is not in the amounts: they are then not the last word.
         let unpriced = booked.as_ref().is_some_and(|booked| !booked.covered) && usage_source == UsageSource::Provider;
         let usage_source = if unpriced { UsageSource::Estimated } else { usage_source };
-        self.write_record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts));
+        let record = self.record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts.charge));
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         let builder = self.cx.principal.as_ref().and_then(|principal| principal.builder.as_ref());
-        Some(ledger.submit(Command::Settle(Box::new(Settle {
+        let ticket = ledger.submit(Command::Settle(Box::new(Settle {
             order: self.cx.order,
             endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
             provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
@@ -175,7 +177,8 @@ impl OpenOrder {
             provider_request_id: ending.provider_request_id,
             finish: ending.finish,
             answer: self.cx.marked.as_ref().zip(ending.answer).and_then(|(marked, (kind, body))| marked.seal(&kind, &body)),
-        }))))
+        })));
+        Some(Settling::new(ticket, record, &self.cx.pipeline))
     }
 
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
@@ -262,7 +265,7 @@ impl OpenOrder {
         Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense, covered })
     }
 
-    fn write_record(&self, ending: &Ending, usage: Usage, amounts: Option<Amounts>) {
+    fn record(&self, ending: &Ending, usage: Usage, charge: Option<Money>) -> CallRecord {
         let mut record = self.cx.record();
         record.order = Some(self.cx.order);
         record.model = Some(Arc::clone(&self.facts.model));
@@ -272,10 +275,10 @@ impl OpenOrder {
         record.error = ending.error;
         record.attempts = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
         record.usage = usage;
-        record.charge = amounts.map(|amounts| amounts.charge);
+        record.charge = charge;
         record.finish = ending.finish;
         record.first_byte = self.first_byte;
-        self.cx.pipeline.record(&record, None);
+        record
     }
 }
 

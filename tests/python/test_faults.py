@@ -21,7 +21,6 @@ from support import (
     Site,
     Step,
     dead_url,
-    events,
     eventually,
     program,
 )
@@ -62,11 +61,6 @@ def error_of(reply: httpx.Response) -> dict[str, Any]:
     assert error["message"]
     assert error["type"]
     return error
-
-
-def kinds(order: Any) -> list[str]:  # noqa: ANN401 - JSON
-    """What was booked for an order."""
-    return [entry["kind"] for entry in order["entries"]]
 
 
 BAD_REQUESTS = [
@@ -161,44 +155,6 @@ def test_an_error_event_within_a_stream_is_handed_on(native: Door) -> None:
     assert native.site.books.settled(reply.headers["x-gotoai-order"])["finish"] == "provider_error"
 
 
-def test_a_provider_that_counts_nothing_makes_an_estimate(native: Door) -> None:
-    native.site.twin.script({"omit_usage": True}, {"omit_usage": True})
-    whole = native.post(json=CHAT)
-    with native.stream() as streamed:
-        streamed.read()
-    for reply in (whole, streamed):
-        order = native.site.books.settled(reply.headers["x-gotoai-order"])
-        assert (order["state"], order["usage_source"], order["finish"]) == ("provisional", "estimated", "complete")
-        assert order["charge"] not in (None, "0.00")
-        assert kinds(order) == ["reserve", "finalize"]
-
-
-def test_a_client_that_leaves_where_leaving_stops_the_bill(native: Door) -> None:
-    native.site.twin.script({"reply_text": events(9), "stall_after_events": 3})
-    with native.stream() as reply:
-        next(chunks := reply.iter_raw())
-        del chunks
-    order = native.site.books.settled(reply.headers["x-gotoai-order"])
-    assert (order["state"], order["finish"]) == ("provisional", "client_left")
-    assert kinds(order) == ["reserve", "finalize"]
-    eventually(lambda: native.site.steer("requests")["counters"]["client_gone"] == 1)
-
-
-def test_a_client_that_leaves_where_the_provider_bills_to_the_end(site: Site) -> None:
-    """The gateway reads on alone, and books what the provider counts."""
-    groq = {"GROQ_API_KEY": "sk-twin", "GROQ_BASE_URL": site.twin.url, "GROQ_MODELS": DRAINED}
-    with Serving(site, **groq) as door:
-        site.twin.script({"gap_ms": 10})
-        with door.stream(model=DRAINED) as reply:
-            next(chunks := reply.iter_raw())
-            del chunks
-        order = site.books.settled(reply.headers["x-gotoai-order"])
-    assert (order["state"], order["finish"]) == ("finalized", "client_left_drained")
-    assert order["usage_source"] == "provider"
-    assert kinds(order) == ["reserve", "finalize"]
-    assert site.steer("requests")["counters"]["client_gone"] == 0
-
-
 def test_a_provider_that_is_down_at_the_start_stops_nobody_else(site: Site) -> None:
     with (
         dead_url() as down,
@@ -217,17 +173,6 @@ def test_the_only_provider_is_down_from_start_to_end(tmp_path: Path, site: Site)
         reply = door.post(json=CHAT)
         assert (reply.status_code, error_of(reply)["code"]) == (502, "provider_unreachable")
         assert door.get("/v1/models").status_code == 200
-
-
-def test_a_model_without_a_price_is_served_on_account_and_booked_as_unknown(native: Door) -> None:
-    before = native.site.books.wallet()["unpriced_orders"]
-    reply = native.post(json={**CHAT, "model": UNPRICED})
-    assert reply.status_code == 200
-    assert "x-gotoai-charge" not in reply.headers
-    order = native.site.books.order(reply.headers["x-gotoai-order"])
-    assert (order["state"], order["charge"]) == ("unpriced", None)
-    assert order["usage"], "what was used is known; only its price is not"
-    assert native.site.books.wallet()["unpriced_orders"] == before + 1
 
 
 def test_a_prepaid_wallet_pays_first(site: Site) -> None:

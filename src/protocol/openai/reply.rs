@@ -15,6 +15,8 @@ struct Members<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "text")]
     service_tier: Option<Cow<'a, str>>,
 }
@@ -49,18 +51,19 @@ impl ReplyFacts {
         Some(Self { id: first_id(head), usage: Some(usage), service_tier: tier_behind(rest) })
     }
 
-    /// `None`: not a JSON object, so not a reply of this dialect.
+    /// `None`: not a reply of this dialect, because it is no JSON object, or because it is an error that some vendors send
+    /// with a status of success: what is only an error has served nobody.
     pub fn read(body: &[u8]) -> Option<Self> {
         body.trim_ascii_start().first().filter(|byte| **byte == b'{')?;
         if let Some(facts) = Self::glance(body) {
             return Some(facts);
         }
         let members: Members<'_> = serde_json::from_slice(body).ok()?;
-        Some(Self {
-            id: members.id.map(Cow::into_owned),
-            usage: members.usage.and_then(|raw| read_usage(raw.get().as_bytes())),
-            service_tier: members.service_tier.map(Into::into),
-        })
+        let usage = members.usage.and_then(|raw| read_usage(raw.get().as_bytes()));
+        if members.error.is_some() && usage.is_none() {
+            return None;
+        }
+        Some(Self { id: members.id.map(Cow::into_owned), usage, service_tier: members.service_tier.map(Into::into) })
     }
 }
 
@@ -117,6 +120,15 @@ mod tests {
         assert_eq!((facts.id.as_deref(), facts.usage.unwrap().input_uncached), (Some("a"), 3));
         let bare = ReplyFacts { id: Some("a".into()), usage: None, service_tier: None };
         assert_eq!(ReplyFacts::read(br#"{"id":"a","usage":null}"#), Some(bare));
+    }
+
+    #[test]
+    fn an_error_is_no_reply_whatever_its_status() {
+        assert_eq!(ReplyFacts::read(br#"{"error":{"message":"overloaded"}}"#), None);
+        assert_eq!(ReplyFacts::read(br#"{"id":"a","choices":[],"error":{"code":502}}"#), None);
+        assert!(ReplyFacts::read(br#"{"id":"a","error":null}"#).is_some());
+        let counted = br#"{"id":"a","error":{"code":502},"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        assert!(ReplyFacts::read(counted).is_some(), "what the provider counts, it bills");
     }
 
     #[test]
