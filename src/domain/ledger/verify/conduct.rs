@@ -35,9 +35,7 @@ pub(super) struct Conduct {
 }
 
 fn exact(text: Option<&String>) -> Option<Exact> {
-    let text = text?;
-    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
-    Exact::new(num.parse().ok()?, den.parse().ok()?)
+    text?.parse().ok()
 }
 
 /// What an exact charge may be rounded to at most: something is never charged as nothing.
