@@ -138,8 +138,14 @@ pub(super) fn pinned(gateway: &Gateway, order: &OrderReceipt, settled: &SettlePa
     let terms = settled.rated.as_ref().ok_or_else(lost)?;
     let price = price.map_or_else(|| sheet(settled.price.as_ref().ok_or_else(lost)?), Ok)?;
     let mut rated = terms.on(price, terms.sell.as_ref().map(sheet).transpose()?);
-    rated.reported = terms.reported_cost_exact.as_deref().map(str::parse).transpose().map_err(|why| lost().with_cause(why))?;
+    rated.reported = terms.reported_cost_exact.as_deref().and_then(fraction);
     Ok(rated)
+}
+
+/// Nano-units as the journal writes them, `num` or `num/den`.
+fn fraction(text: &str) -> Option<Exact> {
+    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
+    Exact::new(num.parse().ok()?, den.parse().ok()?)
 }
 
 /// The true-up of what the order's last settlement says.

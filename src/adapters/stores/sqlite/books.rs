@@ -199,9 +199,11 @@ fn model<'a>(provider: &str, endpoint: &'a str) -> &'a str {
     endpoint.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(endpoint)
 }
 
-/// An order without a cost adds nothing.
+/// Nano-units as the ledger writes them, `num` or `num/den`; an order without a cost adds nothing.
 fn exact(text: Option<&str>) -> Option<Exact> {
-    text.map_or(Some(Exact::ZERO), |text| text.parse().ok())
+    let Some(text) = text else { return Some(Exact::ZERO) };
+    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
+    Exact::new(num.parse().ok()?, den.parse().ok()?)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(order: &Row<'_>, column: usize) -> rusqlite::Result<T> {

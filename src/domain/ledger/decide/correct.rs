@@ -62,14 +62,17 @@ impl Legs {
         self.pass + self.platform + self.builder
     }
 
-    /// What the charge becomes when evidence says `new`: leg by leg, as far as each is lower; a leg that grew keeps what it was
-    /// charged. Never more than before.
-    fn lowered_to(self, new: Self) -> Self {
-        if new.sum() >= self.sum() {
+    /// What stays of the legs when only the sum of `due` is: leg by leg as they are due, and where one was charged less than that,
+    /// the others keep more. Never more than before.
+    fn lowered_to(self, due: Self) -> Self {
+        let sum = due.sum();
+        if sum >= self.sum() {
             return self;
         }
-        let (pass, builder) = (self.pass.min(new.pass), self.builder.min(new.builder));
-        Self { pass, platform: (new.sum() - pass - builder).min(self.platform).max(0), builder }
+        let (pass, builder) = (self.pass.min(due.pass), self.builder.min(due.builder));
+        let platform = self.platform.min(sum - pass - builder);
+        let pass = self.pass.min(sum - builder - platform);
+        Self { pass, platform, builder: sum - pass - platform }
     }
 
     /// What of each leg has gone when `refunded` of the whole has: cumulative, so that parts add up whatever their number.

@@ -35,7 +35,9 @@ pub(super) struct Conduct {
 }
 
 fn exact(text: Option<&String>) -> Option<Exact> {
-    text?.parse().ok()
+    let text = text?;
+    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
+    Exact::new(num.parse().ok()?, den.parse().ok()?)
 }
 
 /// What an exact charge may be rounded to at most: something is never charged as nothing.
