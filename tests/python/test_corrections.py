@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import gotoai
 from gotoai.testing import Twin
-from support import AUTHORIZED, MESSAGES, MODEL, Site, program, settings
+from support import AUTHORIZED, MESSAGES, MODEL, Site, eventually, program, settings
 
 UNPRICED = "twin-small"
 LIST = {"input_per_mtok": "0.15", "output_per_mtok": "0.60"}
@@ -143,6 +144,32 @@ def test_a_price_that_was_too_high_goes_back(gateway: gotoai.SyncGateway, site: 
     back = gateway.admin("ledger.rerate", provider="openai", model=MODEL, apply=True, reason="June")
     assert (back["changed"], back["totals"]["returned"]) == (4, "0.00")
     assert Decimal(back["totals"]["loss"]) > 0
+    proved(site)
+
+
+def test_a_re_rating_that_is_killed_is_finished_by_asking_again(gateway: gotoai.SyncGateway, site: Site) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        orders = set(pool.map(lambda _: call(gateway), range(150)))
+    price = ("--price", "input_per_mtok=0.01", "--price", "output_per_mtok=0.01")
+    line = ("ledger", "rerate", "--provider", "openai", "--model", MODEL, *price, "--apply", "--reason", "May")
+    before = site.books.ask("ledger.entries", limit=10_000)["entries"][-1]["seq"]
+
+    def rated() -> list[str]:
+        entries = site.books.ask("ledger.entries", after_seq=before, limit=10_000)["entries"]
+        return [entry["order"] for entry in entries if entry["kind"] == "true_up"]
+
+    # Whenever it dies, each order is rated again wholly or not at all.
+    killed = subprocess.Popen([program("gotoai"), *line], env=dict(site.env), stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+    eventually(rated)
+    killed.kill()
+    killed.wait(10)
+    first = len(rated())
+    proved(site)
+    rest = site.run(*line)
+    assert (rest["looked_at"], rest["changed"], rest["unchanged"]) == (150, 150 - first, first)
+    done = rated()
+    assert len(done) == len(set(done)) == 150
+    assert set(done) == orders
     proved(site)
 
 
