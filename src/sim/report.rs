@@ -160,14 +160,16 @@ impl Summary {
         (run.points, false)
     }
 
-    fn enumerate(&mut self, scenario: &Scenario) {
+    fn enumerate(&mut self, scenario: &Scenario, on_run: &mut impl FnMut(&Self) -> ControlFlow<()>) -> ControlFlow<()> {
         let (points, mut fine) = self.play(&Scenario { crash_at: Vec::new(), ..scenario.clone() });
         for point in 0..points {
             if !fine {
-                return;
+                break;
             }
+            on_run(self)?;
             fine = self.play(&Scenario { crash_at: vec![point], ..scenario.clone() }).1;
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -211,21 +213,23 @@ impl Question {
     }
 }
 
-/// Plays what is asked, seed by seed; `on_seed` hears of each and may end it.
-pub fn simulate(question: &Question, mut on_seed: impl FnMut(&Summary) -> ControlFlow<()>) -> Result<Summary> {
+/// Plays what is asked, seed by seed; `on_run` hears of each run and may end it.
+pub fn simulate(question: &Question, mut on_run: impl FnMut(&Summary) -> ControlFlow<()>) -> Result<Summary> {
     let mut summary = Summary::default();
     for seed in (question.seed..=u64::MAX).take(usize::try_from(question.seeds).unwrap_or(usize::MAX)) {
         let scenario = question.scenario(seed)?;
-        summary.seeds += 1;
         if question.enumerate {
-            summary.enumerate(&scenario);
+            if summary.enumerate(&scenario, &mut on_run).is_break() {
+                break;
+            }
         } else {
             summary.play(&scenario);
         }
+        summary.seeds += 1;
         if question.trace {
             summary.trace = run(&scenario, true).trace;
         }
-        if on_seed(&summary).is_break() || summary.failures.len() >= MOST_FAILURES {
+        if on_run(&summary).is_break() || summary.failures.len() >= MOST_FAILURES {
             break;
         }
     }
