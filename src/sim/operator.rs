@@ -285,8 +285,8 @@ fn note_done(process: &Process, task: &Task, outcome: Done) {
 fn order_of(process: &Process, ledger: &dyn Ledger, call: u32) -> Option<OrderReceipt> {
     let id = {
         let seen = process.world.seen();
-        let told = seen.told.range(Ask { call, again: 0 }..Ask { call: call + 1, again: 0 });
-        told.filter_map(|(_, told)| told.order).next()?
+        let mut told = seen.told.range(Ask { call, again: 0 }..Ask { call: call + 1, again: 0 });
+        told.find_map(|(_, told)| told.order)?
     };
     ledger.order(id).ok().flatten()
 }

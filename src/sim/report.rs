@@ -142,12 +142,12 @@ impl Summary {
         self.leaked += run.sums.leaked_nano;
     }
 
-    /// Plays one scenario. False if it broke a rule, which is then among the failures, shrunk.
-    fn play(&mut self, scenario: &Scenario) -> (u64, bool) {
+    /// Plays one scenario. False if it broke a rule, which is then among the failures, shrunk unless it is what was asked for.
+    fn play(&mut self, scenario: &Scenario, exact: bool) -> (u64, bool) {
         let run = run(scenario, false);
         self.add(&run);
         let Some(violation) = run.violations.first() else { return (run.points, true) };
-        let small = shrink::shrink(scenario, violation);
+        let small = if exact { scenario.clone() } else { shrink::shrink(scenario, violation) };
         let told = super::run(&small, true);
         let shown = told.violations.iter().find(|found| found.rule == violation.rule).unwrap_or(violation);
         self.failures.push(Failure {
@@ -161,13 +161,13 @@ impl Summary {
     }
 
     fn enumerate(&mut self, scenario: &Scenario, on_run: &mut impl FnMut(&Self) -> ControlFlow<()>) -> ControlFlow<()> {
-        let (points, mut fine) = self.play(&Scenario { crash_at: Vec::new(), ..scenario.clone() });
+        let (points, mut fine) = self.play(&Scenario { crash_at: Vec::new(), ..scenario.clone() }, false);
         for point in 0..points {
             if !fine {
                 break;
             }
             on_run(self)?;
-            fine = self.play(&Scenario { crash_at: vec![point], ..scenario.clone() }).1;
+            fine = self.play(&Scenario { crash_at: vec![point], ..scenario.clone() }, false).1;
         }
         ControlFlow::Continue(())
     }
@@ -185,6 +185,11 @@ fn set<T: Named>(names: &[String]) -> Result<Set<T>> {
 }
 
 impl Question {
+    /// A failure's own command line: it is played as it is.
+    const fn is_exact(&self) -> bool {
+        self.calls.is_some() && self.faults.is_some() && self.features.is_some() && self.crash_at.is_some()
+    }
+
     /// The scenario of one seed, with what is asked in place of what the seed says.
     fn scenario(&self, seed: u64) -> Result<Scenario> {
         let calls = self.orders.unwrap_or(if self.enumerate { CALLS_PER_SEED_ENUMERATED } else { CALLS_PER_SEED });
@@ -223,7 +228,7 @@ pub fn simulate(question: &Question, mut on_run: impl FnMut(&Summary) -> Control
                 break;
             }
         } else {
-            summary.play(&scenario);
+            summary.play(&scenario, question.is_exact());
         }
         summary.seeds += 1;
         if question.trace {

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 # Somebody who waits is told this often how far it is, in seconds.
 REMARK_EVERY_S = 5.0
+# Sums of the summary, in the order in which money goes.
+MONEY = (
+    "paid_in",
+    "granted",
+    "charged",
+    "refunded",
+    "absorbed",
+    "billed_by_providers",
+    "cost_booked",
+    "uncertain",
+    "leaked",
+)
 # Without a seed of its own a run should say something about more than one history.
 SEEDS_BY_DEFAULT = 25
 
@@ -126,17 +138,17 @@ def view(summary: Mapping[str, Any]) -> None:
         render.line(step)
     counts = ("seeds", "runs", "lives", "points", "calls", "orders")
     render.facts("Played", [(name, summary[name]) for name in counts])
-    render.facts("Orders by how they ended", sorted(summary["states"].items()))
-    never = met("Faults", summary["faults"]) + met("Met on the way", summary["marks"])
-    never += [f"rule '{name}'" for name in met("Rules put to the test", summary["rules"])]
-    money = ("paid_in", "granted", "charged", "refunded", "absorbed", "billed_by_providers", "cost_booked", "uncertain", "leaked")
-    render.facts("Money, in USD", [(name.replace("_", " "), summary[name]) for name in money])
+    render.facts("Orders", sorted(summary["states"].items()))
+    never = met("Faults", summary["faults"]) + met("Met", summary["marks"])
+    never += [f"rule '{name}'" for name in met("Rules", summary["rules"])]
+    render.facts("USD", [(name.replace("_", " "), summary[name]) for name in MONEY])
     for failure in summary["failures"]:
         render.line(f"\nrule '{failure['rule']}' is broken: {failure['what']}\n")
         for step in failure["trace"]:
             render.line(step)
         render.line(f"\nplay it again: {failure['command']}")
-    if never:
+    # One history meets little; of many it is news.
+    if never and summary["seeds"] > 1:
         render.line(f"never met: {', '.join(never)}")
     if not summary["failures"]:
         render.line("every rule holds")
