@@ -19,11 +19,11 @@ class CoreError(Exception):
 def error_kinds() -> list[tuple[str, int, str]]:
     """Every error there is: ``(code, HTTP status, envelope type)``."""
 
-def simulate(question: bytes, on_seed: Callable[[int, int, int], object] | None = None) -> bytes:
+def simulate(question: bytes, on_run: Callable[[int, int, int, int], object] | None = None) -> bytes:
     """Plays the simulation that ``gotoai sim`` is: JSON object in, JSON object out; see ``src/sim/report.rs``.
 
-    Blocks, GIL released. ``on_seed`` is called with the numbers of seeds, orders and failures after each seed; what it
-    raises, or Ctrl-C, ends the simulation.
+    Blocks, GIL released. ``on_run`` is called with the numbers of finished seeds, runs, orders and failures after each run;
+    what it raises, or Ctrl-C, ends the simulation.
     """
 
 @final

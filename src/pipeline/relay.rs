@@ -42,13 +42,15 @@ struct Live {
     /// What has gone to the caller of a marked request, while it is small enough to keep.
     copy: Option<BytesMut>,
     content_type: HeaderValue,
+    /// Where its reader has left: output tokens that had passed by then.
+    left_at: Option<u64>,
 }
 
 impl Relay {
     pub(super) fn new(order: OpenOrder, started: Started) -> Self {
         let copy = order.cx.marked.is_some().then(BytesMut::new);
         let (upstream, scan, content_type) = (started.body, started.scan, started.content_type);
-        let live = Live { order, upstream, scan, first: Some(started.first), copy, content_type };
+        let live = Live { order, upstream, scan, first: Some(started.first), copy, content_type, left_at: None };
         Self { live: Some(live), farewell: None, settling: None, runtime: Handle::current() }
     }
 
@@ -136,7 +138,8 @@ impl Live {
         self.order.close(Ending {
             usage: self.scan.usage,
             service_tier: self.scan.service_tier.take(),
-            delivered: self.scan.delivered_tokens,
+            delivered: self.left_at.unwrap_or(self.scan.delivered_tokens),
+            sent: self.scan.delivered_tokens,
             outcome,
             provider_request_id: self.scan.id.take().map(Arc::from),
             answer: self.copy.take().filter(|_| finish == "complete").map(|copy| (self.content_type.clone(), copy.freeze())),
@@ -149,6 +152,7 @@ impl Live {
     /// The reader has left and the provider bills to the end all the same: read on for the real usage.
     async fn drain(mut self) {
         let limit = self.order.cx.snapshot.hold_timeout;
+        self.left_at = Some(self.scan.delivered_tokens);
         let read_on = async {
             while let Some(Ok(frame)) = self.upstream.frame().await {
                 if let Ok(piece) = frame.into_data()

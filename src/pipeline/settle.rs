@@ -32,6 +32,8 @@ pub(super) struct Ending {
     pub(super) service_tier: Option<Box<str>>,
     /// Output tokens that reached the caller, estimated.
     pub(super) delivered: u64,
+    /// Output tokens that the provider sent, estimated: more, where it was read on after the caller had left.
+    pub(super) sent: u64,
     /// `None`: served to its end.
     pub(super) outcome: Option<Outcome>,
     pub(super) provider_request_id: Option<Arc<str>>,
@@ -49,6 +51,7 @@ impl Ending {
             usage: None,
             service_tier: None,
             delivered: 0,
+            sent: 0,
             outcome: Some(Outcome::Undelivered),
             provider_request_id: None,
             answer: None,
@@ -64,13 +67,15 @@ impl OpenOrder {
     pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
         let mut headers = self.receipt();
         headers.insert(CONTENT_TYPE, whole.content_type.clone());
+        let delivered = match self.cx.call.operation {
+            Operation::Chat => whole.body.len() as u64 / 4,
+            Operation::Embeddings => 0,
+        };
         let ending = Ending {
             usage: whole.facts.usage,
             service_tier: whole.facts.service_tier,
-            delivered: match self.cx.call.operation {
-                Operation::Chat => whole.body.len() as u64 / 4,
-                Operation::Embeddings => 0,
-            },
+            delivered,
+            sent: delivered,
             outcome: None,
             provider_request_id: whole.facts.id.map(Arc::from),
             answer: self.cx.marked.as_ref().map(|_| (whole.content_type.clone(), whole.body.clone())),
@@ -207,7 +212,7 @@ impl OpenOrder {
         let allowed = self.endpoint.as_ref().map_or(u64::MAX, |endpoint| output_bound(&self.facts, endpoint));
         let usage = Usage::default()
             .with(Meter::InputUncached, estimated_input(&self.facts))
-            .with(Meter::OutputText, ending.delivered.min(allowed))
+            .with(Meter::OutputText, ending.sent.min(allowed))
             .with(Meter::Request, 1);
         (usage, UsageSource::Estimated)
     }

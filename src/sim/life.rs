@@ -168,12 +168,26 @@ async fn recover(store: &Store) {
         let _ = ticket.wait().await;
     }
     // A full disk refuses recoveries too; the start is then tried again.
-    while store.memory.orders().is_ok_and(|orders| orders.iter().any(|receipt| receipt.order.state.is_open())) {
-        for ticket in store.memory.recover() {
+    again(&store.process, "recovery", async || {
+        let left = store.memory.orders().is_ok_and(|orders| orders.iter().any(|receipt| receipt.order.state.is_open()));
+        for ticket in if left { store.memory.recover() } else { Vec::new() } {
             let _ = ticket.wait().await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        !left
+    })
+    .await;
+}
+
+/// Tries something until it is done; what is not done after so many tries never will be.
+async fn again(process: &Process, what: &str, mut step: impl AsyncFnMut() -> bool) {
+    const MOST_TRIES: u32 = 1_000;
+    for _ in 0..MOST_TRIES {
+        if step().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    process.world.violate(Rule::Liveness, format!("{what} never comes to an end"));
 }
 
 /// As the gateway does every few seconds.
@@ -209,22 +223,24 @@ async fn turn_clock(process: Process, clock: Clock) {
 /// Everything queued is committed; nothing is open any more, and long after its deadline nothing is swept.
 async fn rest(process: &Process, store: &Arc<Store>, in_flight: &InFlight, clock: &Clock) {
     // A settlement that the disk refused stands before this in the queue.
-    while store.submit(Command::Expire { order: OrderId([0; 16]) }).wait().await.is_err() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    again(process, "what is queued", async || store.submit(Command::Expire { order: OrderId([0; 16]) }).wait().await.is_ok()).await;
     let open = store.memory.overdue(Timestamp(i64::MAX)).map_or(0, |open| open.len());
     process.world.expect(Rule::Holds, open == 0, || format!("nothing is in flight, and {open} orders still hold money"));
     process.gate("long after", Who::Operator).await;
     process.world.seen().shift_ms += LONG_AFTER_MS;
     clock.shift_ms(LONG_AFTER_MS);
     // The disk may refuse a few times more; then the next sweep does it.
-    while store.memory.overdue(clock.now()).is_ok_and(|open| !open.is_empty()) {
+    again(process, "the sweep", async || {
         sweep(&**store, in_flight, HOLD_TIMEOUT, clock.now()).await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    while !store.memory.expired_grants(clock.now()).is_empty() && process.world.scenario.sabotage != Some(Sabotage::LastingGrant) {
-        expire_grants(store, clock).await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        store.memory.overdue(clock.now()).is_ok_and(|open| open.is_empty())
+    })
+    .await;
+    if process.world.scenario.sabotage != Some(Sabotage::LastingGrant) {
+        again(process, "the end of grants", async || {
+            expire_grants(store, clock).await;
+            store.memory.expired_grants(clock.now()).is_empty()
+        })
+        .await;
     }
 }
 

@@ -60,8 +60,8 @@ named! {
         /// Calls whose holds a power cut took with it.
         LostReserve = "reserve lost";
         /// A sync failed, and the commit was on the disk, or was not.
-        SyncErrorKept = "failed sync, kept";
-        SyncErrorLost = "failed sync, lost";
+        SyncErrorKept = "failed sync kept";
+        SyncErrorLost = "failed sync lost";
         /// A dead process had something left to write.
         ZombieWrites = "zombie refused";
     }

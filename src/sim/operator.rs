@@ -132,7 +132,8 @@ impl Scenario {
         let mut rng = draw(self.seed, "operations", wallet as u64);
         let payment = |amount_nano| Payment { wallet: Arc::clone(&name), amount_nano, payment_provider: "stripe".into() };
         let (out, out_at, pays) = (payment(rng.i64(1..=plan.top_up_nano / 2)), rng.u64(2_000..LAST_CALL_MS), rng.bool());
-        let (back, back_at, thaws) = (payment(rng.i64(1..=plan.top_up_nano)), rng.u64(5_000..LAST_CALL_MS), rng.u32(0..4) > 0);
+        let (back, back_at) = (payment(rng.i64(1..=plan.top_up_nano)), rng.u64(5_000..LAST_CALL_MS));
+        let (disputes, thaws) = (rng.bool(), rng.u32(0..4) > 0);
         let leaves = put(out_at, Action::CashOut(out.clone()), None);
         let ends = if pays { Action::CashOutPaid(out) } else { Action::CashOutFailed(out) };
         let left = put(out_at + 4_000, ends, Some(leaves));
@@ -148,7 +149,7 @@ impl Scenario {
             };
             put(if at == 0 { 0 } else { 6_000 }, Action::Grant(given), None);
         }
-        let (outs, backs) = (self.features.has(Feature::CashOuts), self.features.has(Feature::Chargebacks));
+        let (outs, backs) = (self.features.has(Feature::CashOuts), disputes && self.features.has(Feature::Chargebacks));
         all.retain(|task| {
             (outs || ![leaves, left].contains(&task.n)) && (backs || ![charged, thawed].contains(&task.n)) && (thaws || task.n != thawed)
         });

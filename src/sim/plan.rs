@@ -181,7 +181,7 @@ impl Scenario {
     }
 
     fn is_marked(&self, call: u32) -> bool {
-        self.features.has(Feature::Marks) && draw(self.seed, "mark", call.into()).u32(0..3) == 0
+        self.features.has(Feature::Marks) && draw(self.seed, "mark", call.into()).u32(0..4) == 0
     }
 
     /// The repetitions of a marked call: at once, while it runs, after its answer, after a crash.

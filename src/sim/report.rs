@@ -142,12 +142,12 @@ impl Summary {
         self.leaked += run.sums.leaked_nano;
     }
 
-    /// Plays one scenario. False if it broke a rule, which is then among the failures, shrunk.
-    fn play(&mut self, scenario: &Scenario) -> (u64, bool) {
+    /// Plays one scenario. False if it broke a rule, which is then among the failures, shrunk unless it is what was asked for.
+    fn play(&mut self, scenario: &Scenario, exact: bool) -> (u64, bool) {
         let run = run(scenario, false);
         self.add(&run);
         let Some(violation) = run.violations.first() else { return (run.points, true) };
-        let small = shrink::shrink(scenario, violation);
+        let small = if exact { scenario.clone() } else { shrink::shrink(scenario, violation) };
         let told = super::run(&small, true);
         let shown = told.violations.iter().find(|found| found.rule == violation.rule).unwrap_or(violation);
         self.failures.push(Failure {
@@ -160,14 +160,16 @@ impl Summary {
         (run.points, false)
     }
 
-    fn enumerate(&mut self, scenario: &Scenario) {
-        let (points, mut fine) = self.play(&Scenario { crash_at: Vec::new(), ..scenario.clone() });
+    fn enumerate(&mut self, scenario: &Scenario, on_run: &mut impl FnMut(&Self) -> ControlFlow<()>) -> ControlFlow<()> {
+        let (points, mut fine) = self.play(&Scenario { crash_at: Vec::new(), ..scenario.clone() }, false);
         for point in 0..points {
             if !fine {
-                return;
+                break;
             }
-            fine = self.play(&Scenario { crash_at: vec![point], ..scenario.clone() }).1;
+            on_run(self)?;
+            fine = self.play(&Scenario { crash_at: vec![point], ..scenario.clone() }, false).1;
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -183,6 +185,11 @@ fn set<T: Named>(names: &[String]) -> Result<Set<T>> {
 }
 
 impl Question {
+    /// A failure's own command line: it is played as it is.
+    const fn is_exact(&self) -> bool {
+        self.calls.is_some() && self.faults.is_some() && self.features.is_some() && self.crash_at.is_some()
+    }
+
     /// The scenario of one seed, with what is asked in place of what the seed says.
     fn scenario(&self, seed: u64) -> Result<Scenario> {
         let calls = self.orders.unwrap_or(if self.enumerate { CALLS_PER_SEED_ENUMERATED } else { CALLS_PER_SEED });
@@ -211,21 +218,23 @@ impl Question {
     }
 }
 
-/// Plays what is asked, seed by seed; `on_seed` hears of each and may end it.
-pub fn simulate(question: &Question, mut on_seed: impl FnMut(&Summary) -> ControlFlow<()>) -> Result<Summary> {
+/// Plays what is asked, seed by seed; `on_run` hears of each run and may end it.
+pub fn simulate(question: &Question, mut on_run: impl FnMut(&Summary) -> ControlFlow<()>) -> Result<Summary> {
     let mut summary = Summary::default();
     for seed in (question.seed..=u64::MAX).take(usize::try_from(question.seeds).unwrap_or(usize::MAX)) {
         let scenario = question.scenario(seed)?;
-        summary.seeds += 1;
         if question.enumerate {
-            summary.enumerate(&scenario);
+            if summary.enumerate(&scenario, &mut on_run).is_break() {
+                break;
+            }
         } else {
-            summary.play(&scenario);
+            summary.play(&scenario, question.is_exact());
         }
+        summary.seeds += 1;
         if question.trace {
             summary.trace = run(&scenario, true).trace;
         }
-        if on_seed(&summary).is_break() || summary.failures.len() >= MOST_FAILURES {
+        if on_run(&summary).is_break() || summary.failures.len() >= MOST_FAILURES {
             break;
         }
     }

@@ -63,7 +63,7 @@ impl Scenario {
     /// What a failed sync leaves on the disk: the commit or nothing; `None`: the sync of this commit does not fail.
     pub(super) fn fails_sync(&self, n: u64) -> Option<bool> {
         let mut rng = draw(self.seed, "sync", n);
-        (self.faults.has(Fault::SyncError) && rng.u32(0..60) == 0).then(|| rng.bool())
+        (self.faults.has(Fault::SyncError) && rng.u32(0..150) == 0).then(|| rng.bool())
     }
 
     /// When the wall clock jumps, and by how much.

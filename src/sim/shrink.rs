@@ -20,7 +20,7 @@ struct Shrink {
 impl Shrink {
     fn fails(&mut self, scenario: &Scenario) -> bool {
         self.runs_left = self.runs_left.saturating_sub(1);
-        self.runs_left > 0 && run(scenario, false).violations.iter().any(|violation| violation.rule == self.rule)
+        self.runs_left > 0 && run(scenario, false).violations.first().is_some_and(|violation| violation.rule == self.rule)
     }
 
     /// Keeps the scenario if it fails as the first one did. Without some calls the known point of death means another

@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::ops::ControlFlow;
 
-/// `on_seed(seeds, orders, failures)` hears of each seed when it is done. An exception in it, Ctrl-C among them, ends the whole.
+/// `on_run(seeds, runs, orders, failures)` hears of each run when it is done; `seeds` are those that are done. An exception in it, Ctrl-C among them, ends the whole.
 #[pyfunction]
-#[pyo3(signature = (question, on_seed = None))]
-pub(super) fn simulate<'py>(py: Python<'py>, question: &[u8], on_seed: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
+#[pyo3(signature = (question, on_run = None))]
+pub(super) fn simulate<'py>(py: Python<'py>, question: &[u8], on_run: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
     let question: Question = serde_json::from_slice(question)
         .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("this cannot be simulated: {error}")))?;
     let mut raised = None;
@@ -17,8 +17,8 @@ pub(super) fn simulate<'py>(py: Python<'py>, question: &[u8], on_seed: Option<Py
         sim::simulate(&question, |so_far| {
             let told = Python::attach(|py| {
                 py.check_signals()?;
-                let counts = (so_far.seeds, so_far.orders, so_far.failures.len());
-                on_seed.as_ref().map_or(Ok(()), |on_seed| on_seed.call1(py, counts).map(drop))
+                let counts = (so_far.seeds, so_far.runs, so_far.orders, so_far.failures.len());
+                on_run.as_ref().map_or(Ok(()), |on_run| on_run.call1(py, counts).map(drop))
             });
             match told {
                 Ok(()) => ControlFlow::Continue(()),

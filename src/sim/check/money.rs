@@ -123,7 +123,8 @@ impl Audit<'_> {
         let (given, expired) = (sum(|moved| moved.granted, &all), self.expired.values().sum::<i128>());
         let at_payment_provider = sum(|moved| moved.paid - moved.fees - moved.cashed_out - moved.charged_back, &all);
         for (what, have, want) in [
-            ("revenue", balance("rev:", ""), charges),
+            // A builder's share is part of what is charged.
+            ("revenue", balance("rev:", "") + balance("builder:", ""), charges),
             ("owed to providers", balance("prov:", ":payable") + balance("prov:", ":suspense"), costs + losses + crashes),
             ("cost and losses", -balance("cogs:", "") - balance("exp:loss:", ""), costs + losses + crashes),
             ("promotion", -balance("contra:promo", ""), given - expired),

@@ -6,15 +6,11 @@ use crate::domain::catalog::Meter;
 use crate::domain::ledger::{
     Attempt, AttemptOutcome, ChargeFor, FeeFor, HoldPolicy, Legs, OrderState, Outcome, SettlePayload, UsageSource,
 };
-use crate::domain::provider::{Disconnect, Family};
 use crate::sim::mark::Mark;
 use crate::sim::rule::Rule;
 use crate::sim::tariff::{Tariff, Tokens};
 use crate::sim::world::Exchange;
 
-/// Not so by the terms, and so all the same: what is read on for a caller who has left counts as delivered to it. To be switched
-/// off with that.
-const DRAIN_COUNTS: bool = true;
 /// The most output in one piece of a stream: so much may pass before the meter sees it.
 const PIECE_TOKENS: u64 = 300;
 
@@ -136,15 +132,9 @@ impl Audit<'_> {
         let is_counted = outcome == Some(Outcome::ProviderCut) && case.settled.usage_source == UsageSource::Provider;
         let told = self.seen.told.get(&case.ask);
         let words = told.map_or(0, |told| memchr::memmem::find_iter(&told.body, b"word").count() as u64);
-        let family = case.settled.provider.as_deref().and_then(Tariff::of).and_then(|tariff| Family::by_name(tariff.family));
-        let drains = family.is_some_and(|family| family.disconnect == Disconnect::Drain);
         let died = told.is_none_or(|told| !told.ended) && outcome == Some(Outcome::ProviderCut);
         if is_counted || died {
             return tokens;
-        }
-        if DRAIN_COUNTS && drains && outcome == Some(Outcome::ClientLeft) {
-            // All text, and no thought.
-            return Tokens { reasoning: 0, ..tokens };
         }
         let output = if outcome == Some(Outcome::Undelivered) { 0 } else { words };
         // All output has one price.

@@ -104,7 +104,7 @@ impl Audit<'_> {
                     self.mark(Mark::StreamReplayed, again.replayed && case.plan.stream);
                     self.mark(Mark::ReplayedAfterCrash, again.replayed && again.life > first.life);
                 }
-                if is_kept && again.asked_at >= first.ended_at && again.ended {
+                if is_kept && again.asked_at > first.ended_at && again.ended {
                     let reused = again.code.as_deref() == Some("idempotency_key_reused");
                     let fine = if case.plan.is_other(ask.again) == other { same && again.replayed } else { reused };
                     self.expect(Rule::Replay, fine, || {
