@@ -202,7 +202,7 @@ class Callers(RuleBasedStateMachine):
         """Around a call of our own: an error is an answer too, and a frozen wallet's only one."""
         self.site.reset()
         self.twin.script(*script)
-        code = None
+        code: str | None = None
         try:
             yield
         except gotoai.GatewayError as error:
@@ -213,12 +213,12 @@ class Callers(RuleBasedStateMachine):
 
     @rule(script=faults)
     def call(self, script: list[Step]) -> None:
-        told = None
+        told: list[gotoai.Receipt] = []
         with self.calling(script):
-            told = self.gateway.chat.completions.create(model=MODEL, messages=MESSAGES).receipt
+            told.append(self.gateway.chat.completions.create(model=MODEL, messages=MESSAGES).receipt)
         orders = {order["order"]: Decimal(order["charge"] or 0) for order in self.booked(OURS)}
-        if told is not None:
-            assert orders.get(told.order) == told.charge
+        if told:
+            assert [(one.order, one.charge) for one in told] == list(orders.items())[-1:]
         elif self.wallets[OURS].frozen:
             assert len(orders) <= self.cancelled
 
@@ -283,9 +283,9 @@ class Callers(RuleBasedStateMachine):
         model, used = self.wallets[TEAMS], self.used()
         body = CHAT | ({"max_tokens": max_tokens} if max_tokens else {})
         headers = {"authorization": f"Bearer {self.key}"}
-        before = self.replies.get(f"{mark} {max_tokens}")
+        before = self.replies.get(f"{mark}-{max_tokens}")
         if mark:
-            headers["idempotency-key"] = f"{mark} {max_tokens}"
+            headers["idempotency-key"] = f"{mark}-{max_tokens}"
         reply = self.http.post("/v1/chat/completions", json=body, headers=headers)
         orders = self.booked(TEAMS)
         if before is not None:
@@ -297,14 +297,14 @@ class Callers(RuleBasedStateMachine):
             assert not model.frozen
             assert used < REQUESTS
             if mark:
-                self.replies[f"{mark} {max_tokens}"] = reply
+                self.replies[f"{mark}-{max_tokens}"] = reply
         code = reply.json().get("error", {}).get("code") if reply.status_code != 200 else None
         if model.frozen:
-            assert (reply.status_code, code, orders) == (403, "wallet_frozen", [])
+            assert (reply.status_code, code, orders) == (403, "wallet_frozen", []), reply.text
         elif code == "insufficient_funds":
             # Nothing it may cost without a bound is more than this.
             assert Decimal(self.admin("wallet.balance", wallet=TEAMS)["available"] or 0) < Decimal("0.05")
-        elif code != "idempotency_running":
+        elif code not in {"idempotency_running", "replay_unavailable"}:
             assert (code == "budget_rate_limited") == (used >= REQUESTS)
 
     def used(self) -> int:
