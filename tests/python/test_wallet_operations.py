@@ -13,7 +13,7 @@ import pytest
 
 import gotoai
 from gotoai.testing import Twin
-from support import AUTHORIZED, MESSAGES, MODEL, Door, Site
+from support import AUTHORIZED, CHAT, MESSAGES, MODEL, Door, Site
 
 
 def spend(gateway: gotoai.SyncGateway) -> Any:  # noqa: ANN401 - a reply

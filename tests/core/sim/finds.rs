@@ -69,7 +69,7 @@ fn every_defect_is_found_and_made_small() {
 fn defects_that_need_a_fault_are_found_with_it() {
     for (sabotage, rule, question) in [
         (Sabotage::IgnoredSync, "verify", json!({"seed": 1, "seeds": 60, "faults": ["sync_error"], "features": []})),
-        (Sabotage::NoFence, "holds", json!({"seed": 1, "seeds": 80, "features": []})),
+        (Sabotage::NoFence, "fence", json!({"seed": 1, "seeds": 80, "features": []})),
         (Sabotage::UnsyncedAnswer, "promise", json!({"seed": 1, "seeds": 200, "features": []})),
         (Sabotage::ShortHold, "early", json!({"seed": 1, "seeds": 60, "faults": ["slow_reader", "stall"], "features": []})),
         (Sabotage::EmptyExtension, "bound", json!({"seed": 1, "seeds": 1, "features": ["terms"], "faults": []})),

@@ -30,7 +30,7 @@ def pages(payer: Tenant, budget: str, folder: Path) -> dict[str, int]:
     totals = statement["totals"]
     out = folder / "statement.csv"
     out.unlink(missing_ok=True)
-    site.run_quietly("wallet", "statement", payer.name, "--month", month(), "--format", "csv", "--out", str(out))
+    site.run_text("wallet", "statement", payer.name, "--month", month(), "--format", "csv", "--out", str(out))
     rows = list(csv.DictReader(out.read_text("utf-8").splitlines()))
     revenue = 0
     for posting in [posting for entry in payer.entries() for posting in entry["postings"]]:
