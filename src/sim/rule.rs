@@ -48,6 +48,8 @@ named! {
         Ending = "ending";
         /// What providers bill is booked, or named as uncertain.
         Cost = "cost";
+        /// What providers bill lies within the error bar of what is told of the spend.
+        ErrorBar = "error bar";
         /// Budgets count what the calls in their scope were charged, and allow no more than their cap.
         Budget = "budget";
         /// Grants are spent first, returned last, and end with their day.

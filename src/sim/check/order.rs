@@ -234,6 +234,7 @@ impl Audit<'_> {
         let losses: i128 = settled.losses.iter().map(|loss| i128::from(loss.cost_nano)).sum();
         let booked = nano(order.cost) + losses + crash;
         self.guesses(case);
+        self.error_bar(case, billed);
         self.sums.billed_nano += billed;
         self.sums.booked_nano += booked;
         let why = why_uncertain(case);
@@ -243,6 +244,20 @@ impl Audit<'_> {
         let ask = case.ask;
         self.expect(Rule::Cost, billed == booked || why.is_some(), || {
             format!("call {ask}: the providers bill {billed} nano, {booked} are booked, and nothing says why")
+        });
+    }
+
+    /// A provider that uses more than it was told to may bill more than anybody can know.
+    fn error_bar(&mut self, case: &Case<'_>, billed: i128) {
+        if case.receipt.order.state == OrderState::Unpriced || !case.exchanges.iter().all(|exchange| exchange.kept_bound) {
+            return;
+        }
+        let parts = case.receipt.spend();
+        let known: i128 = parts.iter().map(|(_, spend)| spend.cost_known_nano).sum();
+        let most = known + parts.iter().map(|(_, spend)| spend.cost_uncertain_max_nano).sum::<i128>();
+        let ask = case.ask;
+        self.expect(Rule::ErrorBar, (known..=most).contains(&billed), || {
+            format!("call {ask}: the providers bill {billed} nano, told are {known} to {most}")
         });
     }
 

@@ -2,12 +2,13 @@
 //! no I/O, no clock, no randomness; the same commands in the same order give the same ledger everywhere.
 //! Refuses to know: how the state got into memory and how the writes are made durable.
 //!
-//! `order` is a call's life, `funds` where its money comes from and returns to, `budget` who else counts it; `operate` is what
-//! people do, `correct` what is changed after the fact.
+//! `hold` is a call under way, `order` its end, `funds` where its money comes from and returns to, `budget` who else counts it;
+//! `operate` is what people do, `correct` what is changed after the fact.
 
 mod budget;
 mod correct;
 mod funds;
+mod hold;
 mod operate;
 mod order;
 mod project;
