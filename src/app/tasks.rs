@@ -5,7 +5,7 @@ use super::gateway::Gateway;
 use super::settings::ModelsMode;
 use super::supply::Instance;
 use super::{alerts, reconcile};
-use crate::base::Timestamp;
+use crate::base::{OrderId, Result, Timestamp};
 use crate::domain::ledger::{Command, Ledger, LedgerReader};
 use crate::pipeline::InFlight;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
             Box::pin(async move {
                 let now = gateway.clock.now();
                 expire_grants(&gateway, now).await;
-                forget_answers(&gateway, now);
+                forget_answers(&gateway, now).await;
                 sweep(&*gateway.ledger, &gateway.pipeline.in_flight, gateway.settings.ledger.hold_timeout, now).await;
             })
         })),
@@ -95,10 +95,16 @@ fn watch(seen: i64) -> impl FnMut(Arc<Gateway>) -> Step {
     }
 }
 
-/// Marks of requests whose time is over, with their answers.
-fn forget_answers(gateway: &Gateway, now: Timestamp) {
-    if let Err(error) = gateway.database.forget_answers(now) {
-        tracing::error!(%error, "old answers could not be forgotten");
+/// Marks of requests whose time is over, with their answers; a part at a time, so that calls are booked in between.
+async fn forget_answers(gateway: &Gateway, now: Timestamp) {
+    loop {
+        let database = gateway.database.clone();
+        match tokio::task::spawn_blocking(move || database.forget_answers(now)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => return tracing::error!(%error, "old answers could not be forgotten"),
+            Err(panic) => return tracing::error!(%panic, "old answers could not be forgotten"),
+        }
     }
 }
 
@@ -118,11 +124,13 @@ async fn expire_grants(gateway: &Gateway, now: Timestamp) {
 /// Looks after the holds past their deadline: a call under way keeps its hold for another span, what nobody works on goes
 /// back; and what a process that died has left open is settled as after a crash.
 pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Duration, now: Timestamp) {
-    let due = ledger.overdue(now).and_then(|overdue| Ok((overdue, ledger.orphans()?)));
-    let (overdue, orphans) = match due {
-        Ok(due) => due,
-        Err(error) => return tracing::error!(%error, "open holds cannot be read"),
+    let found = |found: Result<Vec<OrderId>>| {
+        found.unwrap_or_else(|error| {
+            tracing::error!(%error, "open holds cannot be read");
+            Vec::new()
+        })
     };
+    let (overdue, orphans) = (found(ledger.overdue(now)), found(ledger.orphans()));
     let mut commands = Vec::with_capacity(overdue.len() + orphans.len());
     for order in overdue {
         if in_flight.needs(order) {
@@ -136,8 +144,9 @@ pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Dura
         tracing::warn!(%order, "the process that made this order is dead; its hold goes back");
         commands.push((order, Command::Recover { order }));
     }
-    for (order, command) in commands {
-        if let Err(error) = ledger.submit(command).wait().await {
+    let submitted: Vec<_> = commands.into_iter().map(|(order, command)| (order, ledger.submit(command))).collect();
+    for (order, ticket) in submitted {
+        if let Err(error) = ticket.wait().await {
             tracing::error!(%order, %error, "the hold could not be looked after yet");
         }
     }

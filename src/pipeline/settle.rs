@@ -220,8 +220,6 @@ impl OpenOrder {
     /// Failed attempts before the last, one entry a provider. The last one, if it failed and may be billed, is what is being
     /// settled as undelivered.
     fn losses(&mut self, source: UsageSource) -> Vec<Loss> {
-        /// An entry of the journal has 16 lines; a plan with more providers than this that all break is not worth more.
-        const MAX_PROVIDERS: usize = 6;
         let last = self.attempts.last().map(|attempt| attempt.outcome);
         let failed_last = matches!(last, Some(AttemptOutcome::Timeout | AttemptOutcome::Broken)) && self.first_byte.is_none();
         if failed_last && source == UsageSource::Estimated {
@@ -234,7 +232,6 @@ impl OpenOrder {
                 None => merged.push(loss),
             }
         }
-        merged.truncate(MAX_PROVIDERS);
         merged
     }
 

@@ -379,6 +379,20 @@ def test_a_cash_out_begun_here_ends_at_stripe(paying: Door) -> None:
     assert (customer.wallet["cash"], customer.wallet["paying_out"]) == ("25.00", "0.00")
 
 
+def test_a_refund_that_comes_back_is_no_top_up_of_the_same_name(paying: Door) -> None:
+    customer = Customer(paying, "namesake")
+    customer.tell("payment_intent_succeeded")
+    ours = {"reference": f"{customer.tag}-invoice", "payment_provider": "stripe"}
+    customer.books.ask("wallet.topup", wallet=customer.tag, amount="10", **ours)
+    customer.books.ask("wallet.cash_out", wallet=customer.tag, amount="10", **ours)
+    customer.books.ask("wallet.cash_out_end", result="paid", **ours)
+    assert customer.wallet["cash"] == "25.00"
+    customer.tell("refund_failed", metadata={"cash_out": ours["reference"]})
+    assert customer.wallet["cash"] == "35.00"
+    customer.tell("refund_failed", metadata={"cash_out": ours["reference"]})
+    assert customer.wallet["cash"] == "35.00", "once"
+
+
 def test_what_the_webhook_has_booked_can_be_ended_by_hand(paying: Door) -> None:
     customer = Customer(paying, "ended")
     customer.tell("payment_intent_succeeded")

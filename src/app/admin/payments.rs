@@ -6,6 +6,7 @@ use super::read;
 use super::wallet::{after, payment_provider};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
+use crate::app::payments::returned;
 use crate::base::{Error, ErrorKind, Money, OrderId, Result};
 use crate::domain::ledger::{Action, EventKind, GrantMoney, Ledger, LedgerReader, Payment, Refund, TopUp};
 use serde::Deserialize;
@@ -145,7 +146,7 @@ fn end_paid_back(gateway: &Gateway, actor: &str, asked: &CashOutEnd, payment: Pa
     let booked = match asked.result {
         CashOutResult::Paid => Booked::NOTHING,
         CashOutResult::Failed => {
-            let op = op_id(&["top_up", &payment_provider, &asked.reference]);
+            let op = returned(&payment_provider, &asked.reference);
             let back = TopUp { wallet: wallet.clone(), amount_nano, fee_nano: 0, payment_provider };
             book(gateway, op, actor, &asked.reference, Action::TopUp(back), &wallet)?
         }

@@ -74,10 +74,13 @@ pub(super) fn rerate(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
     let mut report = Report::default();
     let mut changes = Vec::new();
     for order in &page {
-        match plan(gateway, &prices, order)? {
-            Plan::Same => report.same += 1,
-            Plan::Left(why) => report.left.push(json!({ "order": order.order.id.to_string(), "why": why })),
-            Plan::Change(true_up) => changes.push((order, true_up)),
+        let left = |why: &str| json!({ "order": order.order.id.to_string(), "why": why });
+        match plan(gateway, &prices, order) {
+            Ok(Plan::Same) => report.same += 1,
+            Ok(Plan::Left(why)) => report.left.push(left(why)),
+            Ok(Plan::Change(true_up)) => changes.push((order, true_up)),
+            // One order is in nobody's way: the others of the page are rated.
+            Err(error) => report.left.push(left(&error.message)),
         }
     }
     if asked.apply {
@@ -140,6 +143,9 @@ fn plan(gateway: &Gateway, prices: &Prices, order: &OrderReceipt) -> Result<Plan
         return Ok(Plan::Left("was refunded: settle the rest by another refund"));
     }
     let never_priced = row.state == OrderState::Unpriced;
+    if never_priced && prices.endpoint.is_none() {
+        return Ok(Plan::Left("had no price, and its provider is not in the settings, which say whose key it was called with"));
+    }
     let builder = order.reserve.key.as_ref().and_then(|key| prices.builders.get(key)).filter(|_| never_priced);
     let terms = if never_priced {
         unpinned(gateway, prices, order, settled, price, builder.map_or(Ratio::ZERO, |(_, share)| *share))
@@ -151,11 +157,7 @@ fn plan(gateway: &Gateway, prices: &Prices, order: &OrderReceipt) -> Result<Plan
     if !never_priced && Some(amounts.cost) == row.cost && Some(corrected_charge(row, &amounts)) == row.charge {
         return Ok(Plan::Same);
     }
-    let mut true_up = following(order, settled, Some(rated), settled.usage, settled.usage_source, amounts);
-    if let Some(follows) = &mut true_up.follows {
-        follows.builder = builder.map(|(name, _)| Arc::clone(name));
-    }
-    Ok(Plan::Change(Box::new(true_up)))
+    Ok(Plan::Change(Box::new(following(order, settled, Some(rated), settled.usage, settled.usage_source, amounts))))
 }
 
 /// The terms of an order that had no price: those that hold for it now, in the standard tier: nobody noted which one served.
@@ -215,7 +217,9 @@ fn apply(gateway: &Gateway, actor: &str, reason: &str, changes: Vec<(&OrderRecei
                     .left
                     .push(json!({ "order": id.to_string(), "why": "changed meanwhile, or had this price before: look at its entries" }));
             }
-            Reply::Refused(refusal) => return Err(refusal.to_error(&id.to_string())),
+            Reply::Refused(refusal) => {
+                report.left.push(json!({ "order": id.to_string(), "why": refusal.to_error(&id.to_string()).message }));
+            }
             other @ (Reply::Held { .. } | Reply::Settled { .. }) => {
                 return Err(Error::new(ErrorKind::LedgerUnavailable, "the ledger failed on this command").with_cause(format!("{other:?}")));
             }

@@ -151,7 +151,7 @@ pub(super) fn following(
     usage_source: UsageSource,
     amounts: Amounts,
 ) -> TrueUp {
-    let follows = Follows { seq: order.order.final_seq.unwrap_or(0), settled: settled.clone(), builder: None };
+    let follows = Follows { seq: order.order.final_seq.unwrap_or(0), settled: settled.clone() };
     TrueUp {
         order: order.order.id,
         provider: settled.provider.clone().unwrap_or_else(|| (*order.order.provider).into()),

@@ -211,7 +211,7 @@ impl Desk<'_> {
 
     /// And is back: where it was taken from.
     fn back(&self, reference: &str, payment: &str, taken: Option<&Arc<str>>) -> Result<Line> {
-        let op = arrival(reference);
+        let op = returned(STRIPE, reference);
         // It may have been told before the payment had a wallet.
         if let Some(entry) = self.entry(op)? {
             return Ok(self.line(entry.kind, reference, taken.cloned(), Booked::NOTHING));
@@ -265,7 +265,7 @@ impl Desk<'_> {
         }
         let entry = self.entry(op)?;
         let by = entry.and_then(|entry| serde_json::from_slice::<By>(&entry.payload).ok());
-        Ok(by.is_some_and(|by| *by.actor == *STRIPE))
+        Ok(by.is_some_and(|by| by.actor.split(' ').next() == Some(STRIPE)))
     }
 
     fn disputed(&self, dispute: &str, payment: &str) -> Result<(Journal, Line)> {
@@ -323,6 +323,11 @@ fn top_up(wallet: Arc<str>, amount: Money) -> TopUp {
 /// That money came.
 pub(crate) fn arrival(reference: &str) -> OpId {
     op_id(&["top_up", STRIPE, reference])
+}
+
+/// That money which had left came back: no payment of that name.
+pub(crate) fn returned(payment_provider: &str, reference: &str) -> OpId {
+    op_id(&["returned", payment_provider, reference])
 }
 
 /// That it was given to a wallet later.

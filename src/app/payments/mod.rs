@@ -13,7 +13,7 @@ use crate::base::{Error, ErrorKind, Result, hex};
 use crate::protocol::stripe::{self, Event};
 use crate::protocol::{SigningKey, check_signature};
 use book::Line;
-pub(super) use book::{arrival, assignment};
+pub(super) use book::{arrival, assignment, returned};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use std::time::Duration;
 pub(super) const STRIPE: &str = "stripe";
 /// Events about one payment come within seconds of one another.
 const GRACE: Duration = Duration::from_secs(600);
+/// What people are told of.
+const UNASSIGNED: &str = "payment.unassigned";
+const REFUSED: &str = "payment.refused";
 
 impl Gateway {
     /// What Stripe's events must be signed with. `NotFound` where no secret is set: there is no webhook then.
@@ -46,11 +49,13 @@ impl Gateway {
     /// Books what was exported from Stripe: what its webhook has missed, and fees. What was booked before stays as it is.
     pub(super) fn replay_events(&self, actor: &str, content: &[u8]) -> Result<Value> {
         let wrong = |why| Error::new(ErrorKind::InvalidRequest, why).with_param("content");
+        // Stripe says it, whoever brings the file.
+        let actor = format!("{STRIPE} by {actor}");
         let (mut told, mut refused) = (Vec::new(), Vec::new());
         for event in stripe::read_file(content).map_err(wrong)? {
             match event {
                 Err(why) => refused.push(json!({ "error": why })),
-                Ok(event) => match self.take_event(actor, &event) {
+                Ok(event) => match self.take_event(&actor, &event) {
                     Ok(answer) => told.push(answer),
                     Err(error) if error.kind.status() >= 500 => return Err(error),
                     Err(error) => refused.push(json!({ "event": event.id, "type": event.kind, "error": error.message })),
@@ -78,8 +83,8 @@ impl Gateway {
             match book::book(self, actor, fact) {
                 Ok(booked) => {
                     match booked.iter().find(|line| line.waits) {
-                        Some(_) => self.tell_later("payment.unassigned", fact.reference(), &book::waiting(fact), subject)?,
-                        None => self.database.withdraw(&dedupe(fact.reference()))?,
+                        Some(_) => self.tell_later(UNASSIGNED, fact.reference(), &book::waiting(fact), subject)?,
+                        None => self.settled_with(fact.reference())?,
                     }
                     lines.extend(booked);
                 }
@@ -107,24 +112,24 @@ impl Gateway {
             return error.clone();
         }
         let reference = subject["reference"].as_str().unwrap_or_default();
-        let told = self.tell_later("payment.refused", reference, &error.message, subject.clone());
+        let told = self.tell_later(REFUSED, reference, &error.message, subject.clone());
         told.err().unwrap_or_else(|| error.clone())
     }
 
     fn tell_later(&self, topic: &str, reference: &str, detail: &str, mut subject: Value) -> Result<()> {
         subject["detail"] = detail.into();
-        self.database.tell(topic, &dedupe(reference), &subject, self.clock.now(), GRACE)
+        self.database.tell(topic, &dedupe(topic, reference), &subject, self.clock.now(), GRACE)
     }
 
     /// People have seen to it.
     pub(super) fn settled_with(&self, reference: &str) -> Result<()> {
-        self.database.withdraw(&dedupe(reference))
+        [UNASSIGNED, REFUSED].into_iter().try_for_each(|topic| self.database.withdraw(&dedupe(topic, reference)))
     }
 }
 
 /// One message for each thing at Stripe that is not as it should be.
-fn dedupe(reference: &str) -> String {
-    format!("payment:{STRIPE}:{reference}")
+fn dedupe(topic: &str, reference: &str) -> String {
+    format!("{topic}:{STRIPE}:{reference}")
 }
 
 /// An event that cannot be read is the same as another by its content.

@@ -3,11 +3,11 @@
 //! (the book, settings).
 
 use super::{DayWindow, Meter, Rating, ServiceTier, Usage};
-use crate::base::{Exact, Ratio, Timestamp};
+use crate::base::{Exact, Ratio, Timestamp, hex};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 /// One line of a price sheet: `num` pico-units (10^-12) of the currency buy `per` units of the meter. $0.0375 per
@@ -235,10 +235,7 @@ impl PinnedPrice {
     }
 
     pub fn hash_hex(&self) -> String {
-        self.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.hash)
     }
 }
 

@@ -124,8 +124,6 @@ pub struct Follows {
     /// Its entry. Another one in between is a conflict: what was made of this one would be out of date.
     pub seq: i64,
     pub settled: SettlePayload,
-    /// Who earns `amounts.builder` of an order that had no price before; otherwise its builder keeps it.
-    pub builder: Option<Arc<str>>,
 }
 
 /// Money that goes back to the payer.

@@ -104,8 +104,6 @@ pub struct Order {
     pub pass_through: Option<Money>,
     pub fee: Option<Money>,
     pub cost: Option<Money>,
-    /// The part of the cost that was booked as undelivered: nobody was charged for it.
-    /// The cost waits in suspense for the provider's own figures.
     /// What the charge took beyond the hold (cash and receivable).
     pub overrun: Money,
     /// Whose share is part of the fee, and how much it is.

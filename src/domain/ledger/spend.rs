@@ -54,7 +54,7 @@ pub struct SpendQuery {
 pub struct Spend {
     pub orders: u64,
     pub open_orders: u64,
-    /// Used and without a price: neither charge nor cost has a bound.
+    /// Used or tried without a price: neither charge nor cost has a bound.
     pub unpriced_orders: u64,
     pub input_tokens: u64,
     pub output_tokens: u64,
@@ -119,11 +119,12 @@ impl OrderReceipt {
         }
         let Some(settled) = &self.settlement else { return spends };
         for loss in &settled.losses {
-            let tried = settled.attempts.iter().map(|attempt| &*attempt.endpoint).find(|endpoint| provider_of(endpoint) == &*loss.provider);
-            let cost_estimated_nano = i128::from(loss.cost_nano);
-            add(tried.unwrap_or(&loss.provider), Spend { cost_estimated_nano, ..Spend::default() });
+            add(self.tried_at(&loss.provider), Spend { cost_estimated_nano: i128::from(loss.cost_nano), ..Spend::default() });
         }
-        if self.has_crashed() && !self.is_counted() {
+        for loss in &settled.confirmed {
+            add(self.tried_at(&loss.provider), Spend { cost_known_nano: i128::from(loss.cost_nano), ..Spend::default() });
+        }
+        if self.has_crashed() && self.order.cost.is_none() {
             let cost_estimated_nano = i128::from(self.order.input_cost.as_nano());
             add(&self.reserve.endpoint, Spend { cost_estimated_nano, ..Spend::default() });
         }
@@ -153,14 +154,19 @@ impl OrderReceipt {
             OrderState::Reserved => (spend.open_orders, spend.held_nano) = (1, nano(Some(order.hold))),
             OrderState::Finalized | OrderState::LateSettled => spend.known_nano = charge,
             OrderState::Provisional => spend.provisional_nano = charge,
-            OrderState::Unpriced => spend.unpriced_orders = 1,
-            OrderState::Released | OrderState::Expired => {}
+            OrderState::Released | OrderState::Expired | OrderState::Unpriced => {}
         }
+        spend.unpriced_orders = u64::from(self.has_no_bound());
         let Some(settled) = &self.settlement else { return spend };
         (spend.input_tokens, spend.output_tokens) = (settled.usage.input_tokens(), settled.usage.output_tokens());
         let cost = if self.is_counted() { &mut spend.cost_known_nano } else { &mut spend.cost_estimated_nano };
         *cost = nano(order.cost);
         spend
+    }
+
+    /// Used without a price, or sent without one and of unknown use: nothing was held, so nothing bounds it.
+    pub fn has_no_bound(&self) -> bool {
+        self.order.state == OrderState::Unpriced || (!self.reserve.priced && self.untold().next().is_some())
     }
 
     /// The endpoints of attempts that were sent and of which nobody knows what they used.
@@ -170,7 +176,10 @@ impl OrderReceipt {
         // What came to no end of its own has no list: the first attempt is the reserve's, the others were noted one by one.
         let unlisted = settled.is_none() || self.order.state == OrderState::Expired || self.has_crashed();
         let noted = std::iter::once(&*self.reserve.endpoint).chain(self.dispatched.iter().map(|attempt| &*attempt.endpoint));
-        let listed = attempts.iter().filter(|attempt| attempt.may_bill()).map(|attempt| &*attempt.endpoint);
+        let billed = settled.map_or(&[][..], |settled| &settled.confirmed);
+        let is_billed = |endpoint: &str| billed.iter().any(|loss| provider_of(endpoint) == &*loss.provider);
+        let open = attempts.iter().filter(|attempt| attempt.may_bill() && !is_billed(&attempt.endpoint));
+        let listed = open.map(|attempt| &*attempt.endpoint);
         let mut sent: Vec<&str> = noted.filter(|_| unlisted).chain(listed).collect();
         if self.is_counted() {
             // The last one is the one that told.
@@ -181,13 +190,20 @@ impl OrderReceipt {
         sent.into_iter().filter(move |_| !own_key)
     }
 
-    /// Has a provider said what was used?
+    /// Has the provider said what was used, or what it bills?
     fn is_counted(&self) -> bool {
-        let source = self.settlement.as_ref().map_or(UsageSource::None, |settled| settled.usage_source);
-        match source {
+        let Some(settled) = &self.settlement else { return false };
+        match settled.usage_source {
             UsageSource::Provider | UsageSource::Cache => true,
-            UsageSource::Estimated | UsageSource::None => false,
+            UsageSource::Estimated => settled.rated.as_ref().is_some_and(|rated| rated.reported_cost_exact.is_some()),
+            // Nothing was charged; a cost is there only where its bill came.
+            UsageSource::None => self.order.cost.is_some_and(|cost| !cost.is_zero()),
         }
+    }
+
+    fn tried_at<'a>(&'a self, provider: &'a str) -> &'a str {
+        let attempts = self.settlement.iter().flat_map(|settled| &settled.attempts);
+        attempts.map(|attempt| &*attempt.endpoint).find(|endpoint| provider_of(endpoint) == provider).unwrap_or(provider)
     }
 
     /// What the call counts as under this dimension, for a part of it at `endpoint`.

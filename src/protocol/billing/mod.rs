@@ -51,12 +51,12 @@ impl Format {
     }
 }
 
-/// The format of a file, by what it holds; by its name only where it holds nothing that tells.
 /// USD as decimal text, however fine, in nano-units; `None` if it is no amount.
 pub fn usd(text: &str) -> Option<crate::base::Exact> {
     decimal::amount(text, decimal::USD)
 }
 
+/// The format of a file, by what it holds; by its name only where it holds nothing that tells.
 pub fn detect(bytes: &[u8], name: &str) -> Option<Format> {
     let found = if pages::looks_like_json(bytes) { pages::detect(bytes) } else { sheet::detect(bytes) };
     let name = name.to_ascii_lowercase();

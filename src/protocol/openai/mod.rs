@@ -3,6 +3,7 @@
 
 mod error;
 mod models;
+mod plain;
 mod reply;
 mod request;
 mod search;

@@ -1,6 +1,7 @@
 //! Owns: what the gateway must know of a chat or embeddings request, where it stands in the bytes, and the splice that
 //! changes it. Everything else in the body stays as the caller wrote it, members we do not know included.
 
+use super::plain::plain;
 use super::search::Switches;
 use crate::base::{Error, ErrorKind, Result};
 use crate::protocol::Operation;
@@ -44,8 +45,8 @@ struct Members<'a> {
 }
 
 /// Made once: to make it costs more than to search with it.
-static REFERENCES: LazyLock<[Finder<'static>; 4]> =
-    LazyLock::new(|| ["\"image_url\"", "\"file_id\"", "\"file_url\"", "\"video_url\""].map(Finder::new));
+static REFERENCES: LazyLock<[Finder<'static>; 6]> =
+    LazyLock::new(|| ["\"image_url\"", "\"video_url\"", "\"audio_url\"", "\"file_id\"", "\"file_url\"", "\"file_data\""].map(Finder::new));
 
 /// A member that is there, `null` included: where it stands matters.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<&'de RawValue>, D::Error> {
@@ -135,17 +136,18 @@ impl RequestFacts {
         let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
         let choices = choices.unwrap_or(1).clamp(1, 128);
         let searches = Switches { web_search_options: members.web_search_options, plugins: members.plugins, tools: members.tools };
-        let [images, file_ids, file_urls, videos] =
-            std::array::from_fn(|word| REFERENCES[word].find_iter(content.get().as_bytes()).count() as u64);
+        let words = plain(content.get());
+        let [images, videos, sounds, file_ids, file_urls, files] =
+            std::array::from_fn(|word| REFERENCES[word].find_iter(words.as_bytes()).count() as u64);
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
         Ok(Self {
             model: model.into(),
             stream,
             wants_usage: options.is_some_and(|options| options.include_usage == Some(true)),
             input_bytes: [Some(content), members.tools, members.functions, members.response_format].map(length).iter().sum(),
-            // Of an image and a video the word stands twice: as the part's type, and as its member.
+            // Of images, videos and sounds the word stands twice: as the part's type, and as its member.
             images: images / 2,
-            files: file_ids + file_urls + videos / 2,
+            files: file_ids + file_urls + files + videos / 2 + sounds / 2,
             tools: members.tools.or(members.functions).is_some_and(|tools| tools.get() != "null"),
             searches: searches.most(choices),
             max_output: max_completion.or(max_tokens),

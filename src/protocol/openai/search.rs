@@ -1,6 +1,7 @@
 //! Owns: how many web searches a request lets its provider make, at most: they are billed by their number, beside the tokens.
 //! Refuses to know: what a search costs, and how many were made (usage).
 
+use super::plain::plain;
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -62,7 +63,7 @@ impl Switches<'_> {
 
 /// The member, if the word stands in it at all: most tools are functions, and are not read for nothing.
 fn named<'a>(raw: Option<&'a RawValue>, word: &[u8]) -> Option<&'a str> {
-    raw.map(RawValue::get).filter(|text| memmem::find(text.as_bytes(), word).is_some())
+    raw.map(RawValue::get).filter(|text| memmem::find(plain(text).as_bytes(), word).is_some())
 }
 
 fn plugin_searches(json: &str) -> u64 {

@@ -43,12 +43,13 @@ fn facts(envelope: &Envelope<'_>) -> Result<Told, String> {
         "charge.succeeded" | "charge.captured" | "charge.updated" => Ok(charge_fee(&object(envelope)?)),
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => Ok(Ok(vec![refund(object(envelope)?)?])),
         "charge.refunded" => refunds(object(envelope)?, envelope.api_version.as_deref()),
-        "charge.dispute.created" | "charge.dispute.funds_withdrawn" => dispute(object(envelope)?, false),
+        "charge.dispute.created" => opened_or_closed(object(envelope)?, false),
+        "charge.dispute.funds_withdrawn" => dispute(object(envelope)?, false),
         "charge.dispute.funds_reinstated" => dispute(object(envelope)?, true),
         "charge.dispute.closed" => {
             let closed: Dispute = object(envelope)?;
             let won = closed.status == "won";
-            dispute(closed, won)
+            opened_or_closed(closed, won)
         }
         "payout.paid" => Ok(Ok(vec![payout(object(envelope)?, false)])),
         "payout.failed" => Ok(Ok(vec![payout(object(envelope)?, true)])),
@@ -99,7 +100,9 @@ fn session(session: CheckoutSession) -> Result<Told, String> {
     let (Some(minor), Some(currency)) = (session.amount_total, session.currency) else {
         return Err("it was paid and has no amount".to_owned());
     };
-    let wallet = wallet(session.metadata).or(session.client_reference_id).filter(|wallet| !wallet.trim().is_empty());
+    // In a payment link the reference is a part of the address: the payer writes it.
+    let reference = session.client_reference_id.filter(|wallet| session.payment_link.is_none() && !wallet.trim().is_empty());
+    let wallet = wallet(session.metadata).or(reference);
     Ok(received(payment, wallet, Amount { minor, currency }))
 }
 
@@ -178,11 +181,17 @@ fn refunds(charge: Charge, version: Option<&str>) -> Result<Told, String> {
     }
 }
 
-pub(super) fn dispute(dispute: Dispute, reinstated: bool) -> Result<Told, String> {
-    // The bank asks, or asked, without taking the money.
-    if dispute.status.starts_with("warning_") && dispute.balance_transactions.is_empty() {
-        return Ok(Err("an inquiry: no money has moved"));
+/// As far as it has taken money: an inquiry, and a dispute that was prevented, have not.
+fn opened_or_closed(told: Dispute, won: bool) -> Result<Told, String> {
+    if told.balance_transactions.is_empty() {
+        Ok(Err("an inquiry, or a dispute that was prevented: no money has moved"))
+    } else {
+        dispute(told, won)
     }
+}
+
+/// A dispute that has taken money, and given it back.
+pub(super) fn dispute(dispute: Dispute, reinstated: bool) -> Result<Told, String> {
     let payment = payment(dispute.payment_intent, dispute.charge)?;
     let amount = Amount { minor: dispute.amount, currency: dispute.currency };
     let mut facts = vec![Fact::Disputed { dispute: dispute.id.clone(), payment: payment.clone(), amount: amount.clone() }];

@@ -78,6 +78,8 @@ pub(super) struct CheckoutSession {
     pub(super) amount_total: Option<i64>,
     pub(super) currency: Option<String>,
     pub(super) client_reference_id: Option<String>,
+    /// The link that the payer has followed, if it was one.
+    pub(super) payment_link: Option<Expandable<Named>>,
     pub(super) metadata: Option<Metadata>,
 }
 

@@ -66,6 +66,7 @@ fn the_wallet_is_in_the_metadata_or_else_the_client_reference() {
     assert_eq!(read(&[("metadata", Value::Null)]), [received(Some("acme"))]);
     assert_eq!(read(&[("client_reference_id", Value::Null)]), [received(None)]);
     assert_eq!(read(&[("client_reference_id", "".into()), ("metadata", json!({ "wallet": " " }))]), [received(None)]);
+    assert_eq!(read(&[("payment_link", "plink_1".into())]), [received(None)], "written by the payer");
     assert_eq!(read(&[("payment_intent", json!({ "id": PAYMENT, "object": "payment_intent" }))]), [received(Some("acme"))]);
 }
 
@@ -81,6 +82,8 @@ fn what_moves_no_money_has_a_reason() {
     ] {
         assert!(note(name).contains(part), "{name}: {}", note(name));
     }
+    let prevented = changed("dispute_created", &[("balance_transactions", json!([])), ("status", "prevented".into())]);
+    assert_eq!(read(&prevented).unwrap().facts, []);
     let free = read(&changed("payment_intent_succeeded", &[("amount_received", 0.into())])).unwrap();
     assert_eq!((free.facts.len(), free.note), (0, "nothing was to be paid"));
     let subscription = read(&changed("checkout_session_completed", &[("payment_intent", Value::Null)])).unwrap();

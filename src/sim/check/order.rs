@@ -247,9 +247,11 @@ impl Audit<'_> {
         });
     }
 
-    /// A provider that uses more than it was told to may bill more than anybody can know.
+    /// Not of a provider that uses more than it was told to, nor of a stream whose hold grows: it was told no bound. This operator's
+    /// evidence does not name the settlement it follows, so what is told of the attempts before goes with it.
     fn error_bar(&mut self, case: &Case<'_>, billed: i128) {
-        if case.receipt.order.state == OrderState::Unpriced || !case.exchanges.iter().all(|exchange| exchange.kept_bound) {
+        let beyond = case.is_metered() || case.trued_up.is_some() || !case.exchanges.iter().all(|exchange| exchange.kept_bound);
+        if beyond || case.receipt.has_no_bound() {
             return;
         }
         let parts = case.receipt.spend();

@@ -1,9 +1,7 @@
 //! Owns: the worked examples of the ledger law, section 2, for what people and payment providers do, and for what is corrected
 //! after the fact; by the law's numbers, with every posting.
 
-use super::commands::{
-    PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settle_unpriced, settling, top_up,
-};
+use super::commands::{PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
 use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
@@ -183,7 +181,7 @@ fn case_10c_more_than_was_estimated_is_our_loss() {
 /// The evidence, against the settlement that it corrects.
 fn following(memory: &Memory, tokens: u64) -> TrueUp {
     let receipt = memory.order(order(1));
-    let follows = Follows { seq: receipt.order.final_seq.unwrap(), settled: receipt.settlement.unwrap(), builder: None };
+    let follows = Follows { seq: receipt.order.final_seq.unwrap(), settled: receipt.settlement.unwrap() };
     TrueUp { follows: Some(Box::new(follows)), ..evidence(tokens) }
 }
 
@@ -316,13 +314,13 @@ fn what_was_never_priced_is_charged_when_its_price_comes() {
     let mut memory = Memory::new();
     memory.run(&open(1, "w", WalletKind::Postpaid, Some(10_000)));
     memory.run(&Command::Reserve(Box::new(reserving(1, "w", None))));
-    memory.run(&settle_unpriced(1, 8000));
+    let ended = Settle { amounts: None, rated: None, builder: Some("shop".into()), ..settling(1, 8000, UsageSource::Provider) };
+    memory.run(&Command::Settle(Box::new(ended)));
     moves(&memory, &[]);
     let mut priced = following(&memory, 8000);
     let terms = Rated { builder: gotoai::base::Ratio { num: 1, den: 10 }, ..rated() };
     let (amounts, rated) = terms.rate(&priced.usage).unwrap();
     (priced.amounts, priced.rated) = (amounts, Some(rated));
-    priced.follows.as_mut().unwrap().builder = Some("shop".into());
     memory.run(&true_up(3, priced));
     moves(
         &memory,

@@ -42,7 +42,7 @@ impl Pair {
             && let Some(receipt) = self.memory.find(true_up.order)
             && let (Some(seq), Some(settled)) = (receipt.order.final_seq, receipt.settlement)
         {
-            true_up.follows = Some(Box::new(Follows { seq, settled, builder: None }));
+            true_up.follows = Some(Box::new(Follows { seq, settled }));
         }
         Some(command)
     }

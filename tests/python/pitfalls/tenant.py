@@ -20,8 +20,8 @@ from support import CHAT, Child, Door, Site, eventually
 
 # Nano-USD a token of `support.MODEL`, as the embedded price book has it.
 INPUT, CACHED, OUTPUT = 150, 75, 600
-# So short that an answer's bound is small beside the input's.
-SHORT: dict[str, Any] = {"max_tokens": 20}
+# So short that an answer's bound is small beside the input's; and of one tier, or the hold would cover a dearer one.
+SHORT: dict[str, Any] = {"max_tokens": 20, "service_tier": "default"}
 
 _numbers = itertools.count(1)
 

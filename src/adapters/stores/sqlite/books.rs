@@ -89,8 +89,9 @@ impl Books for Database {
     }
 
     fn closed(&self, provider: &str) -> Result<Vec<ClosedGap>> {
-        self.with(|c| {
-            let mut statement = c.prepare(CLOSED)?;
+        let connection = self.connect()?;
+        let read = || -> rusqlite::Result<Vec<ClosedGap>> {
+            let mut statement = connection.prepare(CLOSED)?;
             let mut rows = statement.query([EventKind::GapClosed as i64])?;
             let mut closed = Vec::new();
             while let Some(row) = rows.next()? {
@@ -98,7 +99,8 @@ impl Books for Database {
                 closed.extend(Some(told.action).filter(|gap| *gap.provider == *provider).and_then(|gap| closed_gap(&gap)));
             }
             Ok(closed)
-        })
+        };
+        read().map_err(|error| super::connection::from_sqlite(&error))
     }
 }
 

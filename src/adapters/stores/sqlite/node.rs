@@ -52,7 +52,9 @@ pub(super) fn dead_epochs(database: &Database) -> Result<Vec<(i64, i64)>> {
     let known: Vec<(i64, i64)> = database
         .with(|c| c.prepare_cached("SELECT node, epoch FROM nodes")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())?;
     // A free slot is locked only for the moment of the question; who starts in it meanwhile takes another one.
-    known.into_iter().map(|(node, epoch)| Ok((node, if try_lock(database, node)?.is_some() { epoch } else { epoch - 1 }))).collect()
+    // A lock that cannot be tried is taken for held: nobody's order is settled on a guess.
+    let is_free = |node| try_lock(database, node).unwrap_or_default().is_some();
+    Ok(known.into_iter().map(|(node, epoch)| (node, if is_free(node) { epoch } else { epoch - 1 })).collect())
 }
 
 fn start_epoch(c: &Transaction<'_>, node: i64, now: Timestamp) -> rusqlite::Result<i64> {

@@ -166,8 +166,7 @@ impl Desk<'_> {
         let mut postings = Vec::new();
         let mut spent_now = spent(&order, &wallet);
         if never_priced {
-            let told = true_up.follows.as_ref().and_then(|follows| follows.builder.clone());
-            let builder = order.builder.clone().map(|(name, _)| name).or(told);
+            let builder = order.builder.clone().map(|(name, _)| name);
             let charge = Charge {
                 pass_nano: new.pass,
                 fee_nano: new.platform + new.builder,

@@ -94,7 +94,8 @@ impl Desk<'_> {
         let asked = Charge { pass_nano: amounts.pass_through.as_nano(), fee_nano: amounts.fee.as_nano(), builder };
         let charged = self.charge(&wallet, hold_nano, asked);
         let mut postings = charged.postings.clone();
-        postings.extend(self.cost_postings(&order, settle, amounts.cost));
+        let losses = booked(&settle.losses);
+        postings.extend(self.cost_postings(&order, settle, &losses, amounts.cost));
         let mut spent = if late { Vec::new() } else { parts_of(&order, &wallet) };
         let back = take_back(&mut spent, hold_nano - charged.charge_nano.min(hold_nano));
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
@@ -102,7 +103,7 @@ impl Desk<'_> {
         let next = next_state(order.state, settle);
         let builder =
             settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
-        let payload = settle_payload(settle, next, &charged, builder.as_ref());
+        let payload = settle_payload((settle, losses), next, &charged, builder.as_ref());
         self.pin(settle.rated.as_ref());
         let kind = match next {
             _ if late => EventKind::LateSettle,
@@ -143,8 +144,8 @@ impl Desk<'_> {
     }
 
     /// What the providers bill: the one that served, and those that failed and may bill all the same.
-    fn cost_postings(&mut self, order: &Order, settle: &Settle, cost: Money) -> Vec<Posting> {
-        let mut postings = Vec::with_capacity(2 + settle.losses.len());
+    fn cost_postings(&mut self, order: &Order, settle: &Settle, losses: &[Loss], cost: Money) -> Vec<Posting> {
+        let mut postings = Vec::with_capacity(2 + losses.len());
         if cost.as_nano() > 0 {
             let provider = settle.provider.as_deref().unwrap_or(&order.provider);
             let owed = if settle.suspense { AccountPath::Suspense(provider) } else { AccountPath::Payable(provider) };
@@ -160,24 +161,16 @@ impl Desk<'_> {
                 }
             }
         }
-        postings.extend(self.loss_postings(&settle.losses));
+        postings.extend(self.loss_postings(losses));
         postings
     }
 
     fn loss_postings(&mut self, losses: &[Loss]) -> Vec<Posting> {
-        let mut lines: Vec<(&Arc<str>, i64)> = Vec::with_capacity(MAX_LOSSES);
-        for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
-            match lines.get_mut(MAX_LOSSES - 1) {
-                // An entry has no more lines: the rest waits with the last one, and the payload names them all.
-                Some(last) => last.1 = last.1.saturating_add(loss.cost_nano),
-                None => lines.push((&loss.provider, loss.cost_nano)),
-            }
-        }
-        let mut postings = Vec::with_capacity(lines.len());
-        for (provider, amount_nano) in lines {
+        let mut postings = Vec::with_capacity(losses.len());
+        for loss in losses {
             let debit = self.account(AccountPath::LossFailover);
-            let credit = self.account(AccountPath::Suspense(provider));
-            postings.extend(posting(debit, credit, amount_nano, PostingCode::FailoverLoss));
+            let credit = self.account(AccountPath::Suspense(&loss.provider));
+            postings.extend(posting(debit, credit, loss.cost_nano, PostingCode::FailoverLoss));
         }
         postings
     }
@@ -259,7 +252,12 @@ fn next_state(before: OrderState, settle: &Settle) -> OrderState {
     }
 }
 
-fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder: Option<&(Arc<str>, Money)>) -> SettlePayload {
+fn settle_payload(
+    (settle, losses): (&Settle, Vec<Loss>),
+    next: OrderState,
+    charged: &Charged,
+    builder: Option<&(Arc<str>, Money)>,
+) -> SettlePayload {
     let amounts = settle.amounts;
     SettlePayload {
         state: next,
@@ -278,7 +276,7 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
         suspense_nano: amounts.filter(|_| settle.suspense).map_or(0, |amounts| amounts.cost.as_nano()),
         builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         absorbed_nano: charged.absorbed,
-        losses: settle.losses.clone(),
+        losses,
         confirmed: Vec::new(),
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
@@ -287,6 +285,18 @@ fn settle_payload(settle: &Settle, next: OrderState, charged: &Charged, builder:
         actor: None,
         reference: None,
     }
+}
+
+/// An entry has no more lines: what further providers may bill waits with the last one, and is told so.
+fn booked(losses: &[Loss]) -> Vec<Loss> {
+    let mut lines: Vec<Loss> = Vec::new();
+    for loss in losses.iter().filter(|loss| loss.cost_nano > 0) {
+        match lines.get_mut(MAX_LOSSES - 1) {
+            Some(last) => last.cost_nano = last.cost_nano.saturating_add(loss.cost_nano),
+            None => lines.push(loss.clone()),
+        }
+    }
+    lines
 }
 
 fn without_usage(state: OrderState, finish: &str) -> SettlePayload {
