@@ -1,8 +1,7 @@
 //! Owns: which calls are not settled yet, so that a shutdown can wait for them and no hold is taken from a call under way.
 
-use crate::base::OrderId;
+use crate::base::{FastMap, OrderId};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -11,14 +10,14 @@ use tokio::time::Instant;
 /// A call that takes longer is stuck, such as at a reader that reads no more: it keeps no hold, and is settled late when it ends.
 const LONGEST_CALL: Duration = Duration::from_secs(86_400);
 
-/// The calls under way, with a bell that rings when it becomes empty.
+/// The calls under way, with a bell that rings when none is left.
 #[derive(Clone, Default)]
 pub struct InFlight(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     /// Since when.
-    orders: Mutex<HashMap<OrderId, Instant>>,
+    orders: Mutex<FastMap<OrderId, Instant>>,
     idle: Notify,
 }
 

@@ -28,12 +28,6 @@ impl Amounts {
         builder: Money::ZERO,
     };
 
-    /// The provider's cost stays, the user is charged nothing.
-    #[must_use]
-    pub fn without_charge(self) -> Self {
-        Self { cost_exact: self.cost_exact, cost: self.cost, ..Self::ZERO }
-    }
-
     /// The same charge, at the cost that the provider reports.
     pub fn at_cost(self, cost_exact: Exact) -> Result<Self> {
         let cost = cost_exact.round(Rounding::HalfEven).ok_or_else(|| too_large(AmountTooLarge))?;

@@ -127,12 +127,17 @@ pub(crate) fn release(n: u8) -> Command {
     Command::Settle(Box::new(unused))
 }
 
+/// The provider's cost stays, the user is charged nothing.
+pub(crate) fn without_charge(amounts: Amounts) -> Amounts {
+    Amounts { cost_exact: amounts.cost_exact, cost: amounts.cost, ..Amounts::ZERO }
+}
+
 /// The provider may bill, the user got nothing.
 pub(crate) fn settle_undelivered(n: u8, tokens: u64) -> Command {
     let mut settle = settling(n, tokens, UsageSource::Estimated);
     settle.outcome = Some(Outcome::Undelivered);
     settle.loss = settle.amounts.map_or(Money::ZERO, |amounts| amounts.cost);
-    settle.amounts = settle.amounts.map(Amounts::without_charge);
+    settle.amounts = settle.amounts.map(without_charge);
     Command::Settle(Box::new(settle))
 }
 

@@ -1,7 +1,9 @@
 //! Owns: the worked examples of the ledger law, section 2, for what people and payment providers do, and for what is corrected
 //! after the fact; by the law's numbers, with every posting.
 
-use super::commands::{PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settling, top_up};
+use super::commands::{
+    PROVIDER, open, operate, order, rated, release, reserve, reserving, settle, settle_undelivered, settling, top_up, without_charge,
+};
 use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
@@ -241,16 +243,16 @@ fn case_11_evidence_clears_suspense_and_loss() {
     moves(&memory, &[("exp:loss:undelivered", "prov:acme:suspense", 321), ("wallet:w:held", "wallet:w:cash", 900)]);
     // Another estimate waits as the first one did.
     let estimate = TrueUp {
-        amounts: following(&memory, 330).amounts.without_charge(),
+        amounts: without_charge(following(&memory, 330).amounts),
         usage_source: UsageSource::Estimated,
         ..following(&memory, 330)
     };
     memory.run(&true_up(6, estimate));
     moves(&memory, &[("exp:loss:estimate", "prov:acme:suspense", 9)]);
-    let nothing = TrueUp { amounts: following(&memory, 300).amounts.without_charge(), ..following(&memory, 300) };
+    let nothing = TrueUp { amounts: without_charge(following(&memory, 300).amounts), ..following(&memory, 300) };
     memory.run(&true_up(3, nothing));
     moves(&memory, &[("prov:acme:suspense", "prov:acme:payable", 300), ("prov:acme:suspense", "exp:loss:undelivered", 30)]);
-    let less = TrueUp { amounts: following(&memory, 290).amounts.without_charge(), ..following(&memory, 290) };
+    let less = TrueUp { amounts: without_charge(following(&memory, 290).amounts), ..following(&memory, 290) };
     memory.run(&true_up(4, less));
     moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 10)]);
     assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-281));

@@ -1,7 +1,7 @@
 //! Owns: a step of a history as the ledger's command, and a budget as the stores keep it.
 //! Refuses to know: what a step should do (oracle), which steps are worth playing (history).
 
-use super::commands::{PROVIDER, dispatch, open, operate, order, rated, reserving, settling, sheet, top_up};
+use super::commands::{PROVIDER, dispatch, open, operate, order, rated, reserving, settling, sheet, top_up, without_charge};
 use super::oracle::{Act, Budget, Call, End, Every, INPUT_COST, Step, Used};
 use gotoai::base::{KeyId, Money, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
@@ -116,7 +116,7 @@ fn settle(n: u8, used: &Used) -> Settle {
         End::Counted | End::Estimated | End::OwnKey => ended,
         End::Suspended => Settle { suspense: true, ..ended },
         End::Undelivered => {
-            Settle { outcome: Some(Outcome::Undelivered), loss: amounts.cost, amounts: Some(amounts.without_charge()), ..ended }
+            Settle { outcome: Some(Outcome::Undelivered), loss: amounts.cost, amounts: Some(without_charge(amounts)), ..ended }
         }
         End::Unpriced => Settle { amounts: None, rated: None, ..ended },
         End::Unused => Settle {
