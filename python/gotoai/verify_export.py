@@ -40,7 +40,7 @@ def walk(leaf: bytes, path: list[str], index: int, count: int) -> bytes:
         if index % 2 or index + 1 < count:
             leaf = sha(b"\1", *(bytes.fromhex(path.pop(0)), leaf)[:: 1 if index % 2 else -1])
         index, count = index // 2, (count + 1) // 2
-    return leaf
+    return b"" if path else leaf
 
 class Export:
     at = ""  # what is read at the moment
