@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -361,10 +362,11 @@ def commands() -> Iterator[tuple[str, str | None]]:
     open_groups: list[tuple[str, Any]] = [("gotoai", main.program)]
     while open_groups:
         path, command = open_groups.pop()
-        children = getattr(command, "commands", {})
-        if not children or command.invoke_without_command:
+        context = click.Context(command)
+        names = command.list_commands(context) if isinstance(command, click.Group) else []
+        if not names or command.invoke_without_command:
             yield path, command.epilog
-        open_groups += [(f"{path} {name}", child) for name, child in children.items()]
+        open_groups += [(f"{path} {name}", command.get_command(context, name)) for name in names]
 
 
 @pytest.mark.parametrize(("path", "epilog"), [pytest.param(*one, id=one[0]) for one in commands()])

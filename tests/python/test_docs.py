@@ -34,7 +34,10 @@ TOLD = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 def commands(command: click.Command, path: str) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
             yield from commands(below, f"{path} {name}")
     else:
         yield path

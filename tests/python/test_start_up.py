@@ -25,6 +25,12 @@ def test_the_command_line_loads_no_more_than_a_command_needs() -> None:
     assert loaded_by("import gotoai.cli.main", *suspects) == []
 
 
+def test_the_server_starts_without_what_the_other_commands_need() -> None:
+    code = "from gotoai.cli.main import program; program(['serve', '--help'], standalone_mode=False)"
+    others = [f"gotoai.cli.{name}" for name in ("ledger", "keys", "statement", "export")]
+    assert loaded_by(code, "gotoai.cli.serve", *others)[-1:] == ["gotoai.cli.serve"]
+
+
 def test_a_synchronous_caller_never_pays_for_asyncio() -> None:
     assert loaded_by("import gotoai; gotoai.SyncGateway", "asyncio", "gotoai._async", "gotoai._asgi") == []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import options, render, session
+from gotoai.cli import ledger, options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PROGRESS_EVERY_S = 2.0
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples(
         "gotoai ledger export books-2026-11",
         "gotoai ledger export for-team-a --wallet team-a",

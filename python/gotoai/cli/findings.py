@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import options, render, session
+from gotoai.cli import ledger, options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ def reconcile(full: bool, data_dir: str | None, config: str | None, as_json: boo
         raise click.exceptions.Exit(1)
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples("gotoai ledger findings", "gotoai ledger findings --status all --json"),
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Which. [default: open and acknowledged]")
@@ -42,7 +42,7 @@ def findings(status: str | None, limit: int, data_dir: str | None, config: str |
         render.show(gateway.ask("ledger.findings", status=status, limit=limit), as_json, view_findings)
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples("gotoai ledger acknowledge fnd_0a1b2c --actor ann --note 'known since the move'"),
 )
 @click.argument("finding")
@@ -57,7 +57,7 @@ def acknowledge(
         render.show(gateway.ask("ledger.acknowledge", finding=finding, actor=actor, note=note), as_json, view_finding)
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples(
         "gotoai ledger repair fnd_0a1b2c",
         "gotoai ledger repair fnd_0a1b2c --apply --actor ann --reason 'grant has expired'",
@@ -91,7 +91,7 @@ def repair(
     render.show(outcome, as_json, view_repair)
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples(
         "gotoai ledger rebuild", "gotoai ledger rebuild --apply --actor ann --reason 'balances were edited'"
     ),
@@ -109,7 +109,7 @@ def rebuild(
     render.show(outcome, as_json, view_rebuild)
 
 
-@click.command(
+@ledger.group.command(
     epilog=options.examples("gotoai ledger unfreeze --actor ann --reason 'balances rebuilt'"),
 )
 @click.option("--wallet", help="Only this wallet, in the place of the whole ledger.")
@@ -130,9 +130,6 @@ def unfreeze(
     with session.connect(data_dir, config, as_json) as gateway:
         outcome = gateway.ask("ledger.unfreeze", wallet=wallet, force=force, actor=actor, reason=reason)
     render.show(outcome, as_json, view_unfreeze)
-
-
-COMMANDS = (findings, acknowledge, repair, rebuild, unfreeze)
 
 
 def view_report(report: Mapping[str, Any]) -> None:

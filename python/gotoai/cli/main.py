@@ -8,32 +8,55 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import (
-    alerts,
-    budget,
-    catalog,
-    demo,
-    doctor,
-    export,
-    findings,
-    incoming,
-    keys,
-    ledger,
-    options,
-    reconcile,
-    render,
-    serve,
-    session,
-    sim,
-    wallet,
-)
+from gotoai.cli import options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# Where each command is: its module and its name there, then the modules that add commands to it as they are read.
+# Nothing is read before it is asked for: the server neither waits for the other commands nor keeps them in memory.
+COMMANDS = {
+    "alerts": ("alerts:group",),
+    "budget": ("budget:group",),
+    "demo": ("demo:demo",),
+    "doctor": ("doctor:doctor",),
+    "keys": ("keys:group",),
+    "ledger": ("ledger:group", "findings", "reconcile", "export", "payments", "spend", "corrections"),
+    "models": ("catalog:models",),
+    "payments": ("incoming:group",),
+    "prices": ("catalog:prices",),
+    "serve": ("serve:serve",),
+    "sim": ("sim:sim",),
+    "wallet": ("wallet:group", "payments", "statement"),
+}
+
+
+def read(name: str) -> click.Command:
+    """A command with all that belongs to it."""
+    (home, attribute), *additions = (place.split(":") for place in COMMANDS[name])
+    command: click.Command = getattr(import_module(f"gotoai.cli.{home}"), attribute)
+    for (addition,) in additions:
+        import_module(f"gotoai.cli.{addition}")
+    return command
+
+
 class Program(click.Group):
-    """With ``--json`` a wrong command line is told as JSON too, so that a script has one thing to parse."""
+    """The commands, read when they are asked for.
+
+    With ``--json`` a wrong command line is told as JSON too, so that a script has one thing to parse.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # the base's signature
+        """Their names, read or not."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Reads the command first; where none has that name, all of them, for the base to guess what was meant."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.add_command(read(name))
+        return super().get_command(ctx, cmd_name)
 
     def main(  # type: ignore[override] # the overloads of the base only tie the flag to the result
         self,
@@ -80,33 +103,6 @@ def print_version(context: click.Context, _option: click.Parameter, wanted: bool
 )
 def program() -> None:
     """The control plane for model access: one gateway to many providers, every call settled in a ledger."""
-
-
-for command in findings.COMMANDS:
-    ledger.group.add_command(command)
-ledger.group.add_command(reconcile.reconcile)
-for command in (
-    serve.serve,
-    demo.demo,
-    keys.group,
-    wallet.group,
-    budget.group,
-    ledger.group,
-    incoming.group,
-    alerts.group,
-    catalog.models,
-    catalog.prices,
-    doctor.doctor,
-    sim.sim,
-):
-    program.add_command(command)
-
-
-ledger.group.add_command(export.export)
-# These add their commands, and those of `statement`, to the groups of wallet and ledger as they are read.
-import_module("gotoai.cli.payments")
-import_module("gotoai.cli.spend")
-import_module("gotoai.cli.corrections")
 
 
 def run() -> None:

@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import findings, options, render, session
+from gotoai.cli import findings, ledger, options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ def pair(value: str) -> tuple[str, str]:
     return theirs, ours
 
 
-@click.command(
+@ledger.group.command(
     "reconcile",
     epilog=options.examples(
         "gotoai ledger reconcile --full",
