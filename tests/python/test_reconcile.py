@@ -205,6 +205,48 @@ def test_an_estimate_gives_way_to_the_bill(gateway: gotoai.SyncGateway, site: Si
     assert payable == Decimal(report["totals"]["theirs"]["cost"])
 
 
+def test_evidence_after_a_closed_bill_is_no_second_cost(gateway: gotoai.SyncGateway, site: Site) -> None:
+    """The bill has what the order cost: what becomes known of it later goes back to the user and is owed to nobody."""
+    site.twin.script({"omit_usage": True})
+    reply = gateway.chat.completions.create(model=MODEL, messages=MESSAGES)
+    assert reply.order is not None
+    estimate = site.books.order(reply.order)
+    bill = export(site.twin, today())
+    assert len(reconcile(site, bill, apply=True, reason="bill of November")["booked"]) == 1
+    billed = balances(site)
+    count = {"input_uncached": 3, "output_text": 2, "request": 1}
+    told = site.books.ask("order.true_up", order=reply.order, usage=count, reason="dashboard")
+    assert (told["state"], told["usage"]) == ("finalized", count)
+    assert Decimal(told["charge"]) < Decimal(estimate["charge"])
+    after = balances(site)
+    owed, costs = "prov:openai:payable", ("cogs:", "exp:")
+    assert after[owed] == billed[owed], "what we owe is what is billed"
+    assert sum(after[path] for path in after if path.startswith(costs)) == -after[owed]
+    # Again, dearer than ever, and as a price.
+    site.books.ask("order.true_up", order=reply.order, cost="0.5", reason="support")
+    price = {"input_per_mtok": "1", "output_per_mtok": "1"}
+    site.books.ask("ledger.rerate", provider="openai", model=MODEL, price=price, apply=True, reason="contract")
+    assert balances(site)[owed] == billed[owed]
+    again = reconcile(site, bill)
+    assert (again["ok"], again["gaps"], again["totals"]["difference"]) == (True, [], "0.00")
+    with pytest.raises(CoreError, match="is closed and has this cost already"):
+        site.books.ask("order.true_up", order=reply.order, losses={"openai": "0.1"}, reason="timeout")
+    assert site.books.ask("ledger.verify")["ok"]
+    # A bill that grows opens its own difference, no more.
+    of(bill, MODEL)[1]["amount"]["value"] = str(Decimal(of(bill, MODEL)[1]["amount"]["value"]) + Decimal("0.25"))
+    assert [one["amount"] for one in reconcile(site, bill)["proposals"]] == ["0.25"]
+
+
+def balances(site: Site) -> dict[str, Decimal]:
+    """Credits less debits of every account, out of the entries."""
+    sums: Counter[str] = Counter()
+    for entry in site.books.ask("ledger.entries", limit=10_000)["entries"]:
+        for one in entry["postings"]:
+            sums[one["debit"]] -= Decimal(one["amount"])  # type: ignore[assignment]
+            sums[one["credit"]] += Decimal(one["amount"])  # type: ignore[assignment]
+    return dict(sums)  # type: ignore[arg-type]
+
+
 def test_a_failed_attempt_that_was_billed_is_found(tmp_path: Path) -> None:
     """The first provider breaks off, the second serves: the first bills all the same, or it does not."""
     first, second = Twin(), Twin()

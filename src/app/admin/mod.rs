@@ -5,6 +5,7 @@ mod accounts;
 pub(super) mod booking;
 mod budgets;
 mod catalog;
+mod closings;
 mod doctor;
 mod export;
 mod findings;

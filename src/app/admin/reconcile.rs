@@ -7,8 +7,10 @@ use super::{findings, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Date, Error, ErrorKind, Exact, Money, Result, Rounding};
-use crate::domain::ledger::{Action, CloseGap, Move};
-use crate::domain::reconcile::{Books, Gap, OurRow, Proposal, Reconciliation, Scope, Terms, Theirs, Tolerance, UnitPrice, match_bill};
+use crate::domain::ledger::{Action, CloseGap, Move, Refusal};
+use crate::domain::reconcile::{
+    Books, DaysBy, Gap, OurRow, Proposal, Reconciliation, Scope, Terms, Theirs, Tolerance, UnitPrice, match_bill,
+};
 use crate::protocol::billing::{self, Bill, Counts, Format};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -86,6 +88,7 @@ pub(super) fn reconcile(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Res
         return Err(refuse("content", "the files are about no day: they hold neither rows nor buckets"));
     };
     let end = Date::of_day(terms.to.day_number() + 1).start();
+    let as_of_seq = gateway.database.last_seq()?;
     let compare = || {
         let ours = gateway.database.daily(&terms.provider, terms.from.start(), end)?;
         let closed = gateway.database.closed(&terms.provider)?;
@@ -102,15 +105,25 @@ pub(super) fn reconcile(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Res
     }
     let mut booked = Vec::new();
     for gap in &done.gaps {
-        booked.push(close(gateway, actor, &reason, &terms, gap)?);
+        let of = Closing { actor, reason: &reason, terms: &terms, by_end: done.days_by == DaysBy::End, as_of_seq };
+        booked.push(close(gateway, &of, gap)?);
     }
     let mut shown = report(&bill, &terms, &compare()?);
     shown["booked"] = booked.into();
     Ok(shown)
 }
 
+/// What all gaps of a comparison are booked with.
+struct Closing<'a> {
+    actor: &'a str,
+    reason: &'a str,
+    terms: &'a Terms,
+    by_end: bool,
+    as_of_seq: i64,
+}
+
 /// Books one gap, once: its id is made of the figures on both sides. What costs nothing that is known is left open.
-fn close(gateway: &Gateway, actor: &str, reason: &str, terms: &Terms, gap: &Gap) -> Result<Value> {
+fn close(gateway: &Gateway, of: &Closing<'_>, gap: &Gap) -> Result<Value> {
     let mut shown = json!({
         "gap": gap.id,
         "class": gap.class.name(),
@@ -133,16 +146,24 @@ fn close(gateway: &Gateway, actor: &str, reason: &str, terms: &Terms, gap: &Gap)
         |one: &Proposal| Move { debit: one.debit.as_str().into(), credit: one.credit.as_str().into(), amount_nano: one.amount_nano };
     let closing = CloseGap {
         gap: gap.id.as_str().into(),
-        provider: terms.provider.as_str().into(),
+        provider: of.terms.provider.as_str().into(),
         day: text(gap.day).into(),
         model,
         line,
         key: gap.key.as_deref().map(Into::into),
+        by_end: of.by_end,
         explains: gap.explains.iter().map(|(counter, count)| (counter.name().into(), *count)).collect(),
         moves: gap.proposals.iter().map(posting).collect(),
+        as_of_seq: of.as_of_seq,
     };
-    let booked = submit(gateway, op_id(&["gap", &gap.id]), actor, reason, Action::CloseGap(closing))?;
-    let booked = booked.map_err(|refusal| refusal.to_error(&gap.id))?;
+    let booked = submit(gateway, op_id(&["gap", &gap.id]), of.actor, of.reason, Action::CloseGap(closing))?;
+    let booked = booked.map_err(|refusal| match refusal {
+        Refusal::Conflict => {
+            let why = format!("an order was corrected while the bill was compared, so '{}' is not closed: compare again", gap.id);
+            Error::new(ErrorKind::Conflict, why)
+        }
+        other => other.to_error(&gap.id),
+    })?;
     shown["entry_seq"] = booked.seq.into();
     shown["duplicate"] = booked.duplicate.into();
     Ok(shown)

@@ -3,6 +3,7 @@
 //! Refuses to know: which postings follow (the ledger).
 
 use super::booking::{refuse, text};
+use super::closings::Closings;
 use super::read;
 use super::true_up::{following, pinned};
 use crate::app::Gateway;
@@ -50,6 +51,8 @@ struct Prices {
     given: Option<Arc<PinnedPrice>>,
     endpoint: Option<Arc<Endpoint>>,
     builders: HashMap<String, (Arc<str>, Ratio)>,
+    /// Bills that have the costs already.
+    closings: Closings,
 }
 
 /// What becomes of one order.
@@ -127,7 +130,8 @@ fn prices(gateway: &Gateway, asked: &Arguments) -> Result<Prices> {
     }
     let keys = gateway.database.list_keys()?;
     let builders = keys.into_iter().filter_map(|key| Some((key.id.to_string(), key.builder?))).collect();
-    Ok(Prices { given, endpoint, builders })
+    let closings = Closings::of(gateway, &asked.provider)?;
+    Ok(Prices { given, endpoint, builders, closings })
 }
 
 fn plan(gateway: &Gateway, prices: &Prices, order: &OrderReceipt) -> Result<Plan> {
@@ -157,7 +161,7 @@ fn plan(gateway: &Gateway, prices: &Prices, order: &OrderReceipt) -> Result<Plan
     if !never_priced && Some(amounts.cost) == row.cost && Some(corrected_charge(row, &amounts)) == row.charge {
         return Ok(Plan::Same);
     }
-    Ok(Plan::Change(Box::new(following(order, settled, Some(rated), settled.usage, settled.usage_source, amounts))))
+    Ok(Plan::Change(Box::new(following(order, settled, &prices.closings, Some(rated), (settled.usage, settled.usage_source), amounts))))
 }
 
 /// The terms of an order that had no price: those that hold for it now, in the standard tier: nobody noted which one served.

@@ -3,6 +3,7 @@
 //! Refuses to know: new prices (`rerate`), which postings follow (the ledger).
 
 use super::booking::{book, refuse, text};
+use super::closings::Closings;
 use super::{read, receipt};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
@@ -54,8 +55,11 @@ pub(super) fn true_up(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Resul
     let unknown = || Error::new(ErrorKind::NotFound, format!("there is no order '{id}'"));
     let found = || gateway.ledger.order(id)?.ok_or_else(unknown);
     let before = found()?;
-    let evidence = evidence(gateway, &before, &asked)?;
     let op = op_id(&["true_up", &id.to_string(), &reference]);
+    if gateway.ledger.operation(op)?.is_none() {
+        losses_are_open(gateway, &before, &asked.losses)?;
+    }
+    let evidence = evidence(gateway, &before, &asked)?;
     let booked = book(gateway, op, actor, &reason, Action::TrueUp(Box::new(evidence)), &id.to_string())?;
     let after = found()?;
     let figures =
@@ -65,6 +69,20 @@ pub(super) fn true_up(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Resul
     shown["entry_seq"] = booked.seq.into();
     shown["duplicate"] = booked.duplicate.into();
     Ok(shown)
+}
+
+/// What an attempt that did not serve cost is nobody's but the platform's: a bill that was closed has all there is to say of it.
+fn losses_are_open(gateway: &Gateway, order: &OrderReceipt, losses: &BTreeMap<String, String>) -> Result<()> {
+    for provider in losses.keys() {
+        if Closings::of(gateway, provider)?.account(order).is_some() {
+            let why = format!(
+                "the bill of '{provider}' for the day of this order is closed and has this cost already; if the bill was wrong, compare a \
+                 new one with `gotoai ledger reconcile`"
+            );
+            return Err(Error::new(ErrorKind::Conflict, why).with_param("losses"));
+        }
+    }
+    Ok(())
 }
 
 fn evidence(gateway: &Gateway, order: &OrderReceipt, asked: &Arguments) -> Result<TrueUp> {
@@ -93,7 +111,8 @@ fn evidence(gateway: &Gateway, order: &OrderReceipt, asked: &Arguments) -> Resul
         Ok(Loss { provider: provider.as_str().into(), cost_nano })
     };
     let losses = asked.losses.iter().map(loss).collect::<Result<_>>()?;
-    Ok(TrueUp { losses, ..following(order, settled, rated, usage, usage_source, amounts) })
+    let closings = Closings::of(gateway, settled.provider.as_deref().unwrap_or(&row.provider))?;
+    Ok(TrueUp { losses, ..following(order, settled, &closings, rated, (usage, usage_source), amounts) })
 }
 
 type Evidence = (Option<Rated>, Usage, UsageSource, Amounts);
@@ -146,12 +165,13 @@ pub(super) fn pinned(gateway: &Gateway, order: &OrderReceipt, settled: &SettlePa
 pub(super) fn following(
     order: &OrderReceipt,
     settled: &SettlePayload,
+    closings: &Closings,
     rated: Option<Rated>,
-    usage: Usage,
-    usage_source: UsageSource,
+    (usage, usage_source): (Usage, UsageSource),
     amounts: Amounts,
 ) -> TrueUp {
-    let follows = Follows { seq: order.order.final_seq.unwrap_or(0), settled: settled.clone() };
+    let (seq, closed) = (order.order.final_seq.unwrap_or(0), closings.account(order));
+    let follows = Follows { seq, settled: settled.clone(), as_of_seq: closings.as_of_seq, closed };
     TrueUp {
         order: order.order.id,
         provider: settled.provider.clone().unwrap_or_else(|| (*order.order.provider).into()),

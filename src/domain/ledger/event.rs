@@ -277,6 +277,9 @@ pub struct SettlePayload {
     /// Corrections only: attempts that did not serve and whose cost is known by now. It is owed, no longer in suspense.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Loss>,
+    /// Corrections only: the order as a bill of its day had it when it was closed. The provider's accounts keep these figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed: Option<Billed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -290,6 +293,16 @@ pub struct SettlePayload {
     pub actor: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Arc<str>>,
+}
+
+/// An order's figures within a closed bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    pub cost_nano: i64,
+    /// The part of it that was in suspense.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suspense_nano: i64,
+    pub usage: Usage,
 }
 
 /// Who earns a part of the fee, and how much.

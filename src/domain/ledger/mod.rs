@@ -29,7 +29,7 @@ pub use anchor::{Anchor, AnchorEvidence, AnchorKey};
 pub use chain::{Block, Hash, hex, merkle_path, unhex};
 pub use command::{Attempt, AttemptOutcome, Command, Loss, OverBudget, Refusal, Reply, Reserve, Settle};
 pub use decide::{corrected_charge, decide, project};
-pub use event::{AccountPayload, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
+pub use event::{AccountPayload, Billed, BuilderShare, Event, EventKind, ExtendPayload, GrantEndPayload, ReservePayload, SettlePayload};
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
 pub use once::{Once, OnceRecord, SealedAnswer};
 pub use operation::{

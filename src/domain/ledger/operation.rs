@@ -124,6 +124,11 @@ pub struct Follows {
     /// Its entry. Another one in between is a conflict: what was made of this one would be out of date.
     pub seq: i64,
     pub settled: SettlePayload,
+    /// The last entry when closed bills were looked for. One that was closed since is a conflict too.
+    pub as_of_seq: i64,
+    /// The account that a closed bill of the order's day has moved its difference to: what the provider is owed is the bill's from then
+    /// on, and evidence only says what of it was this order's.
+    pub closed: Option<Arc<str>>,
 }
 
 /// Money that goes back to the payer.
@@ -192,10 +197,16 @@ pub struct CloseGap {
     pub line: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Arc<str>>,
+    /// The day is that of the calls' ends, not of their beginnings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_end: bool,
     /// What the bill counts beyond our orders, or (negative) does not, by counter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub explains: BTreeMap<Arc<str>, i64>,
     pub moves: Vec<Move>,
+    /// The last entry when the books were compared: the state it meets, not the fact. An order that was corrected since is a conflict.
+    #[serde(skip)]
+    pub as_of_seq: i64,
 }
 
 /// A posting between accounts named by path.

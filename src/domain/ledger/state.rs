@@ -126,6 +126,9 @@ pub struct State {
     pub last_seq: i64,
     /// Time of the last event: the ledger's time never runs backwards.
     pub last_ts: Timestamp,
+    /// The last true-up, and the last bill that was closed: each would be out of date by the other.
+    pub last_true_up_seq: i64,
+    pub last_closing_seq: i64,
     pub next_account: AccountId,
     pub next_wallet: i64,
     pub wallets: FastMap<Arc<str>, Wallet>,

@@ -2,6 +2,7 @@
 //! Refuses to know: where it is stored.
 
 use super::cell::Scope;
+use super::model_name::model_key;
 use crate::base::{Date, Exact, Result, Timestamp};
 use crate::protocol::billing::{Counter, Counts};
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +130,10 @@ pub struct ClosedGap {
     pub day: Date,
     pub scope: Scope,
     pub key: Option<String>,
+    /// The day is that of the calls' ends.
+    pub by_end: bool,
+    /// The expense that its difference was moved to, by path.
+    pub account: String,
     /// What the bill counts beyond our orders, or (negative) does not.
     pub explained: BTreeMap<Counter, i64>,
     /// Credited to `prov:{p}:payable`.
@@ -137,12 +142,27 @@ pub struct ClosedGap {
     pub suspense_nano: i128,
 }
 
+impl ClosedGap {
+    /// Whether an order is part of what was closed: when it began and ended, at which model, under which of our keys.
+    pub fn has(&self, (began, ended): (Date, Date), model: &str, key: Option<&str>) -> bool {
+        let about = match &self.scope {
+            Scope::Model(name) => *name == model_key(model),
+            Scope::Day => true,
+            Scope::Line(_) => false,
+        };
+        about && self.day == if self.by_end { ended } else { began } && self.key.as_deref().is_none_or(|own| Some(own) == key)
+    }
+}
+
 /// Where our side comes from.
 pub trait Books {
     /// What was booked for `provider` for orders that began or ended from `from` (inclusive) to `to` (exclusive), whole days. Calls on
     /// the users' own provider keys are left out: they are on the users' bills.
     fn daily(&self, provider: &str, from: Timestamp, to: Timestamp) -> Result<Vec<OurRow>>;
 
-    /// The gaps with `provider` that were closed.
+    /// The journal's last entry: all that is read afterwards has it and what came before it.
+    fn last_seq(&self) -> Result<i64>;
+
+    /// The gaps with `provider` that were closed, oldest first.
     fn closed(&self, provider: &str) -> Result<Vec<ClosedGap>>;
 }

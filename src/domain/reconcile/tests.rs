@@ -237,6 +237,8 @@ fn closing(gap: &Gap) -> ClosedGap {
         day: gap.day,
         scope: gap.scope.clone(),
         key: gap.key.clone(),
+        by_end: false,
+        account: String::new(),
         explained: gap.explains.clone(),
         cost_nano: moved("prov:acme:payable"),
         suspense_nano: -moved("prov:acme:suspense"),

@@ -155,6 +155,8 @@ fn closing(moves: Vec<Move>) -> CloseGap {
         model: Some("m".into()),
         line: None,
         key: None,
+        by_end: false,
+        as_of_seq: i64::MAX,
         explains: [("output_text".into(), -7)].into(),
         moves,
     }

@@ -8,8 +8,8 @@ use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, AssignPayment, Command, Follows, GrantMoney, Invoice, Loss, OrderState, Payment, Payout, Rated, Refund, Reply,
-    Settle, TrueUp, UnassignedPayment, UsageSource, WalletKind, WalletName,
+    Action, Adjust, Amounts, AssignPayment, CloseGap, Command, Follows, GrantMoney, Invoice, Loss, Move, OrderState, Payment, Payout,
+    Rated, Refund, Reply, Settle, TrueUp, UnassignedPayment, UsageSource, WalletKind, WalletName,
 };
 
 fn prepaid(cash: i64) -> Memory {
@@ -183,7 +183,8 @@ fn case_10c_more_than_was_estimated_is_our_loss() {
 /// The evidence, against the settlement that it corrects.
 fn following(memory: &Memory, tokens: u64) -> TrueUp {
     let receipt = memory.order(order(1));
-    let follows = Follows { seq: receipt.order.final_seq.unwrap(), settled: receipt.settlement.unwrap() };
+    let follows =
+        Follows { seq: receipt.order.final_seq.unwrap(), settled: receipt.settlement.unwrap(), as_of_seq: i64::MAX, closed: None };
     TrueUp { follows: Some(Box::new(follows)), ..evidence(tokens) }
 }
 
@@ -256,6 +257,95 @@ fn case_11_evidence_clears_suspense_and_loss() {
     memory.run(&true_up(4, less));
     moves(&memory, &[("prov:acme:payable", "exp:loss:undelivered", 10)]);
     assert_eq!(memory.balances().get("exp:loss:undelivered"), Some(&-281));
+}
+
+/// A bill of the day was accepted as it is.
+fn close_gap(as_of_seq: i64, debit: &str, credit: &str, amount_nano: i64) -> Action {
+    Action::CloseGap(CloseGap {
+        gap: "gap_1".into(),
+        provider: PROVIDER.into(),
+        day: "2026-11-01".into(),
+        model: Some("m".into()),
+        line: None,
+        key: None,
+        by_end: false,
+        explains: [].into(),
+        moves: vec![Move { debit: debit.into(), credit: credit.into(), amount_nano }],
+        as_of_seq,
+    })
+}
+
+/// The evidence, looked at after a bill of its day was closed into `account`.
+fn after_closing(memory: &Memory, tokens: u64, account: &str) -> TrueUp {
+    let mut evidence = following(memory, tokens);
+    evidence.follows.as_mut().unwrap().closed = Some(account.into());
+    evidence
+}
+
+#[test]
+fn case_18_what_a_closed_bill_has_is_no_cost_again() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    memory.run(&operate(6, close_gap(i64::MAX, "exp:provider_variance", "prov:acme:payable", 500)));
+    let less = after_closing(&memory, 7500, "exp:provider_variance");
+    memory.run(&true_up(3, less));
+    let back = [("rev:usage", "wallet:w:cash", 500), ("rev:fee", "wallet:w:cash", 28)];
+    moves(&memory, &[back[0], back[1], ("exp:provider_variance", "cogs:acme", 500)]);
+    let more = after_closing(&memory, 8600, "exp:provider_variance");
+    memory.run(&true_up(4, more));
+    moves(&memory, &[("exp:loss:estimate", "exp:provider_variance", 1100)]);
+    // Where the bill's difference was booked as what the evidence says it is, nothing is left to say.
+    let same = after_closing(&memory, 8700, "exp:loss:estimate");
+    memory.run(&true_up(5, same));
+    moves(&memory, &[]);
+    let balances = memory.balances();
+    let costs = ["cogs:acme", "exp:loss:estimate", "exp:provider_variance"].map(|path| balances.get(path).copied().unwrap_or(0));
+    assert_eq!((balances["prov:acme:payable"], costs.iter().sum::<i64>()), (8500, -8500), "the bill's, once");
+    let billed = memory.order(order(1)).settlement.unwrap().billed.unwrap();
+    assert_eq!((billed.cost_nano, billed.suspense_nano), (8000, 0), "as the bill was compared with it");
+}
+
+#[test]
+fn case_18_what_a_closed_bill_has_taken_out_of_suspense_stays_out() {
+    let mut memory = prepaid(1000);
+    memory.run(&reserve(1, "w", 900));
+    let Command::Settle(undelivered) = settle_undelivered(1, 321) else { unreachable!() };
+    memory.run(&Command::Settle(Box::new(Settle { suspense: true, ..*undelivered })));
+    memory.run(&operate(6, close_gap(i64::MAX, "prov:acme:suspense", "prov:acme:payable", 321)));
+    let base = after_closing(&memory, 300, "exp:provider_variance");
+    memory.run(&true_up(3, TrueUp { amounts: without_charge(base.amounts), ..base }));
+    moves(&memory, &[("exp:provider_variance", "exp:loss:undelivered", 21)]);
+    let balances = memory.balances();
+    assert_eq!((balances.get("prov:acme:suspense"), balances["prov:acme:payable"]), (None, 321));
+    let settled = memory.order(order(1)).settlement.unwrap();
+    assert_eq!((settled.suspense_nano, settled.billed.unwrap().suspense_nano), (0, 321));
+}
+
+/// What was looked at before the other was booked is out of date, in memory and after a restart.
+#[test]
+fn case_18_a_bill_and_evidence_do_not_pass_each_other() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    memory.run(&Command::Settle(Box::new(settling(1, 8000, UsageSource::Estimated))));
+    let early = |memory: &Memory| {
+        let mut evidence = following(memory, 7500);
+        evidence.follows.as_mut().unwrap().as_of_seq = 1;
+        evidence
+    };
+    let looked_at = early(&memory);
+    memory.run(&operate(6, close_gap(1, "exp:provider_variance", "prov:acme:payable", 500)));
+    assert_eq!(refused(&memory.run(&true_up(3, looked_at.clone()))), "conflict");
+    memory.reopen();
+    assert_eq!(refused(&memory.run(&true_up(3, looked_at))), "conflict");
+    let now = after_closing(&memory, 7500, "exp:provider_variance");
+    memory.run(&true_up(3, now));
+    let stale = close_gap(1, "exp:provider_variance", "prov:acme:payable", 501);
+    assert_eq!(refused(&memory.run(&operate(4, stale.clone()))), "conflict");
+    memory.reopen();
+    assert_eq!(refused(&memory.run(&operate(4, stale))), "conflict");
+    let again = close_gap(1, "exp:provider_variance", "prov:acme:payable", 500);
+    assert!(matches!(memory.run(&operate(6, again)), Reply::Done { duplicate: true, .. }), "the same fact");
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Pair {
             && let Some(receipt) = self.memory.find(true_up.order)
             && let (Some(seq), Some(settled)) = (receipt.order.final_seq, receipt.settlement)
         {
-            true_up.follows = Some(Box::new(Follows { seq, settled }));
+            true_up.follows = Some(Box::new(Follows { seq, settled, as_of_seq: i64::MAX, closed: None }));
         }
         Some(command)
     }

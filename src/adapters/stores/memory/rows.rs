@@ -4,7 +4,7 @@
 use crate::base::{FastMap, OpId, OrderId, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
-    Account, AccountId, Attempt, Balance, Block, Event, Hash, Once, OnceRecord, OpRecord, Order, State, Wallet, WindowId, Writes,
+    Account, AccountId, Attempt, Balance, Block, Event, EventKind, Hash, Once, OnceRecord, OpRecord, Order, State, Wallet, WindowId, Writes,
 };
 use crate::domain::risk::{Budget, Used};
 use std::collections::HashMap;
@@ -73,6 +73,8 @@ impl Rows {
         if let Some((last, _)) = self.commits.last().and_then(|commit| commit.events.last()) {
             (state.last_seq, state.last_ts) = (last.seq, last.ts);
         }
+        let last = |kind| self.events().filter(|(event, _)| event.kind == kind).map(|(event, _)| event.seq).max().unwrap_or(0);
+        (state.last_true_up_seq, state.last_closing_seq) = (last(EventKind::TrueUp), last(EventKind::GapClosed));
         state.next_account = self.accounts.iter().map(|account| account.id).max().unwrap_or(0) + 1;
         state.next_wallet = self.wallets.iter().map(|wallet| wallet.id).max().unwrap_or(0) + 1;
         state.accounts = self.accounts.iter().map(|account| (account.path.clone(), account.id)).collect();

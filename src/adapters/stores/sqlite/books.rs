@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 const ORDERS: &str = "SELECT o.state, o.cost, o.provider, o.input_cost, o.created_at, r.payload, f.payload, f.kind, o.finished_at \
      FROM orders o JOIN journal r ON r.seq = o.reserve_seq JOIN journal f ON f.seq = o.final_seq \
      WHERE (o.created_at >= ?1 OR o.finished_at >= ?1) AND o.created_at < ?2 AND o.state <> 0";
-/// Cold commands are few: the journal itself is not read for them.
-const CLOSED: &str = "SELECT j.payload FROM ops o JOIN journal j ON j.seq = o.seq WHERE o.refusal IS NULL AND j.kind = ?1";
+/// The kind as a literal: so the partial index is used.
+const CLOSED: &str = "SELECT payload FROM journal WHERE kind = 81 ORDER BY seq";
 
 /// What is read of a reserve.
 #[derive(Deserialize)]
@@ -41,12 +41,23 @@ struct Ended {
     loss_nano: i64,
     #[serde(default)]
     suspense_nano: i64,
+    billed: Option<Billed>,
     #[serde(default)]
     confirmed: Vec<Loss>,
     #[serde(default)]
     losses: Vec<Loss>,
     #[serde(default)]
     attempts: Vec<Attempt>,
+}
+
+/// The order as a closed bill has it.
+#[derive(Deserialize)]
+struct Billed {
+    cost_nano: i64,
+    #[serde(default)]
+    suspense_nano: i64,
+    #[serde(default)]
+    usage: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -88,11 +99,15 @@ impl Books for Database {
         read().map(|rows| rows.into_values().collect()).map_err(|error| super::connection::from_sqlite(&error))
     }
 
+    fn last_seq(&self) -> Result<i64> {
+        self.with(|c| c.prepare_cached("SELECT coalesce(max(seq), 0) FROM journal")?.query_row([], |row| row.get(0)))
+    }
+
     fn closed(&self, provider: &str) -> Result<Vec<ClosedGap>> {
         let connection = self.connect()?;
         let read = || -> rusqlite::Result<Vec<ClosedGap>> {
             let mut statement = connection.prepare(CLOSED)?;
-            let mut rows = statement.query([EventKind::GapClosed as i64])?;
+            let mut rows = statement.query([])?;
             let mut closed = Vec::new();
             while let Some(row) = rows.next()? {
                 let told: Operated<CloseGap> = parse(row, 0)?;
@@ -121,10 +136,20 @@ fn closed_gap(gap: &CloseGap) -> Option<ClosedGap> {
             (None, None) => Scope::Day,
         },
         key: gap.key.as_deref().map(str::to_owned),
+        by_end: gap.by_end,
+        account: counter_account(gap),
         explained: gap.explains.iter().filter_map(|(name, count)| Some((Counter::by_name(name)?, *count))).collect(),
         cost_nano: moved(AccountPath::Payable(&gap.provider)),
         suspense_nano: -moved(AccountPath::Suspense(&gap.provider)),
     })
+}
+
+/// Where the bill's difference stands: what evidence about one of its orders explains comes from there.
+fn counter_account(gap: &CloseGap) -> String {
+    let is_providers = |path: &str| matches!(AccountPath::parse(path), Some(AccountPath::Payable(_) | AccountPath::Suspense(_)));
+    let sides = gap.moves.iter().flat_map(|one| [(&one.debit, one.amount_nano), (&one.credit, one.amount_nano)]);
+    let largest = sides.filter(|(path, _)| !is_providers(path)).max_by_key(|(_, amount)| *amount);
+    largest.map_or_else(|| AccountPath::ProviderVariance.to_string(), |(path, _)| path.to_string())
 }
 
 fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) -> bool) -> rusqlite::Result<()> {
@@ -145,23 +170,29 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) ->
     );
     let own_key = ended.rated.as_ref().is_some_and(|rated| rated.upstream_cost_exact.is_some());
     // What was charged to nobody and billed all the same.
-    let settled = settled || cost.is_some_and(|cost| cost > 0);
+    let settled = settled || cost.is_some_and(|cost| cost > 0) || ended.billed.is_some();
+    // A closed bill stays closed: what became known of its orders afterwards moves nothing at the provider.
+    let (cost, waiting, usage) = match &ended.billed {
+        Some(billed) => (billed.cost_nano, billed.suspense_nano, &billed.usage),
+        None => (cost.unwrap_or(0), ended.suspense_nano, &ended.usage),
+    };
     if served && settled && !own_key {
         let endpoint = ended.endpoint.as_deref().unwrap_or(&reserved.endpoint);
         let row = find(rows, day, model(provider, endpoint), reserved.key.as_deref());
-        let waiting = i128::from(ended.suspense_nano);
-        let cost = i128::from(cost.unwrap_or(0)) - waiting;
+        let waiting = i128::from(waiting);
+        let cost = i128::from(cost) - waiting;
         row.estimate_nano += waiting;
         row.orders += 1;
         row.cost_nano += cost;
-        row.cost_exact = row.cost_exact.and_then(|sum| sum.checked_add(ended.cost_exact.unwrap_or(Exact::ZERO)));
+        let exact = if ended.billed.is_some() { Exact::new(cost, 1) } else { Some(ended.cost_exact.unwrap_or(Exact::ZERO)) };
+        row.cost_exact = row.cost_exact.zip(exact).and_then(|(sum, part)| sum.checked_add(part));
         row.undelivered_nano += i128::from(ended.loss_nano).min(cost);
         if state == OrderState::Provisional as i64 {
             row.provisional += 1;
             row.provisional_nano += cost;
         }
         row.unpriced += u64::from(state == OrderState::Unpriced as i64);
-        for (name, count) in &ended.usage {
+        for (name, count) in usage {
             if let Some(counter) = Counter::by_name(name) {
                 let sum = row.usage.entry(counter).or_default();
                 *sum = sum.saturating_add(*count);

@@ -6,7 +6,8 @@ use super::connection::from_sqlite;
 use super::{once, outbox, rows};
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AccountPath, Balance, Block, Command, Durability, Event, Hash, Needs, OpRecord, Order, Reply, State, Wallet, Writes, decide,
+    Account, AccountPath, Balance, Block, Command, Durability, Event, EventKind, Hash, Needs, OpRecord, Order, Reply, State, Wallet,
+    Writes, decide,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
@@ -418,6 +419,11 @@ impl Writer {
             .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))
             .optional()?
             .unwrap_or_default();
+        for (seq, kind) in [(&mut state.last_true_up_seq, EventKind::TrueUp), (&mut state.last_closing_seq, EventKind::GapClosed)] {
+            // The kind as a literal: so the partial index is used.
+            let sql = format!("SELECT seq FROM journal WHERE kind = {} ORDER BY seq DESC LIMIT 1", kind as i64);
+            *seq = c.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
+        }
         state.next_account = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM accounts", [], |row| row.get(0))?;
         state.next_wallet = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM wallets", [], |row| row.get(0))?;
         let mut statement = c.prepare_cached(

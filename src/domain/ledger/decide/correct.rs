@@ -7,7 +7,7 @@ use crate::base::{Money, OrderId};
 use crate::domain::ledger::account::{AccountId, AccountPath};
 use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Loss, Refusal};
-use crate::domain::ledger::event::{BuilderShare, SettlePayload};
+use crate::domain::ledger::event::{Billed, BuilderShare, SettlePayload};
 use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
 use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
@@ -157,6 +157,10 @@ impl Desk<'_> {
     pub(super) fn true_up(&mut self, operation: &Operation, true_up: &TrueUp) -> Result<i64, Refusal> {
         let (mut order, wallet) = self.settled_order(true_up.order)?;
         may_follow(&order, true_up)?;
+        let follows = true_up.follows.as_deref();
+        if follows.is_some_and(|follows| self.state.last_closing_seq > follows.as_of_seq) {
+            return Err(Refusal::Conflict);
+        }
         let before = true_up.follows.as_ref().map_or_else(SettlePayload::default, |follows| follows.settled.clone());
         let never_priced = order.state == OrderState::Unpriced;
         let old = Legs::of(&order);
@@ -190,7 +194,9 @@ impl Desk<'_> {
             spent_now = spent;
         }
         let (moved, loss_nano) = self.main_cost(&order, true_up, &before);
-        let suspense_nano = if waits(true_up, &before) { true_up.amounts.cost.as_nano() } else { 0 };
+        let closed = follows.is_some_and(|follows| follows.closed.is_some());
+        let suspense_nano = if waits(true_up, &before) && !closed { true_up.amounts.cost.as_nano() } else { 0 };
+        let billed = before.billed.clone().or_else(|| closed.then(|| as_billed(&order, &before)));
         postings.extend(moved);
         let confirmed = self.attempts_cost(true_up, &before, &mut postings);
         self.pin(true_up.rated.as_ref());
@@ -204,8 +210,15 @@ impl Desk<'_> {
             order.parts = spent_now;
         }
         let losses = before.losses.iter().filter(|loss| !confirmed.iter().any(|known| known.provider == loss.provider));
-        let told =
-            SettlePayload { loss_nano, suspense_nano, absorbed_nano: absorbed, losses: losses.cloned().collect(), confirmed, ..before };
+        let told = SettlePayload {
+            loss_nano,
+            suspense_nano,
+            billed,
+            absorbed_nano: absorbed,
+            losses: losses.cloned().collect(),
+            confirmed,
+            ..before
+        };
         let mut entry = self.entry(operation, postings);
         entry.payload = serde_json::to_vec(&payload(operation, true_up, &order, told)).unwrap_or_default();
         entry.order = Some(order.id);
@@ -221,8 +234,11 @@ impl Desk<'_> {
     fn main_cost(&mut self, order: &Order, true_up: &TrueUp, before: &SettlePayload) -> (Vec<Posting>, i64) {
         let provider = &*true_up.provider;
         let (crashed, unused) = (before.finish == CRASH, order.state == OrderState::Released);
-        let booked = order.cost.map_or(if crashed { before.suspense_nano } else { 0 }, Money::as_nano);
-        let (standing, owed) = if waits(true_up, before) {
+        let booked = booked_nano(order, before);
+        let closed = true_up.follows.as_ref().and_then(|follows| AccountPath::parse(follows.closed.as_ref()?));
+        let (standing, owed) = if let Some(account) = closed {
+            (Standing { suspended: 0, owed: booked }, account)
+        } else if waits(true_up, before) {
             (Standing { suspended: 0, owed: booked }, AccountPath::Suspense(provider))
         } else {
             (Standing { suspended: before.suspense_nano, owed: booked - before.suspense_nano }, AccountPath::Payable(provider))
@@ -299,6 +315,16 @@ impl Desk<'_> {
         }
         postings
     }
+}
+
+/// What of the order's cost is booked so far; after a crash what is suspected.
+fn booked_nano(order: &Order, settled: &SettlePayload) -> i64 {
+    order.cost.map_or(if settled.finish == CRASH { settled.suspense_nano } else { 0 }, Money::as_nano)
+}
+
+/// The figures with which an order is in a bill that was closed.
+fn as_billed(order: &Order, settled: &SettlePayload) -> Billed {
+    Billed { cost_nano: booked_nano(order, settled), suspense_nano: settled.suspense_nano, usage: settled.usage }
 }
 
 /// An estimate in suspense stays there until the provider's count or its bill is here, whatever it is rated at.

@@ -72,6 +72,12 @@ impl Desk<'_> {
         self.state.last_seq = event.seq;
         self.state.last_ts = event.ts;
         let seq = event.seq;
+        if event.kind == EventKind::TrueUp {
+            self.state.last_true_up_seq = seq;
+        }
+        if event.kind == EventKind::GapClosed {
+            self.state.last_closing_seq = seq;
+        }
         self.writes.events.push(event);
         Ok(seq)
     }
@@ -81,7 +87,7 @@ impl Desk<'_> {
     }
 }
 
-/// Nothing, where there is nothing to move: a posting's amount is always more than zero.
+/// Nothing, where there is nothing to move: a posting's amount is always more than zero, its accounts are two.
 fn posting(debit: AccountId, credit: AccountId, amount_nano: i64, code: PostingCode) -> Option<Posting> {
-    (amount_nano > 0).then_some(Posting { debit, credit, amount_nano, code })
+    (amount_nano > 0 && debit != credit).then_some(Posting { debit, credit, amount_nano, code })
 }

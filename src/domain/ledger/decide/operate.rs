@@ -312,6 +312,9 @@ impl Desk<'_> {
     /// What a provider bills otherwise than we booked it: between the provider's accounts and the platform's own, never a wallet's.
     /// Where only counts differ nothing moves.
     fn close_gap(&mut self, operation: &Operation, close: &CloseGap) -> Result<i64, Refusal> {
+        if self.state.last_true_up_seq > close.as_of_seq {
+            return Err(Refusal::Conflict);
+        }
         let account = |desk: &mut Self, path: &str| match AccountPath::parse(path).ok_or(Refusal::BadAccount)? {
             AccountPath::Cash(_)
             | AccountPath::Held(_)

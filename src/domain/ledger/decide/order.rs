@@ -278,6 +278,7 @@ fn settle_payload(
         absorbed_nano: charged.absorbed,
         losses,
         confirmed: Vec::new(),
+        billed: None,
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),
         finish: settle.finish.to_owned(),
