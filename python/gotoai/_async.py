@@ -11,7 +11,7 @@ from . import errors
 from ._core import CoreError, Stream
 from ._doors import exchange
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, json_headers
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, encode_arguments, json_headers
 from ._settings import Setting
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Gateway:
 
     async def admin(self, operation: str, **arguments: object) -> Object:
         """An administrative operation by name: ``await gateway.admin("keys.create", name="app")``."""
-        return decode_object(await asyncio.to_thread(self._host.admin, operation, encode(arguments)))
+        return decode_object(await asyncio.to_thread(self._host.admin, operation, encode_arguments(arguments)))
 
     def listen(self) -> str:
         """Starts the native HTTP server on threads of its own; returns its base URL. ``HOST`` and ``PORT`` apply."""

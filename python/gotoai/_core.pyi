@@ -14,7 +14,7 @@ __version__: Final[str]
 type Headers = Iterable[tuple[bytes, bytes]]
 
 class CoreError(Exception):
-    """Raised by every function of this module. ``args`` is ``(code, message)``; see ``gotoai.errors``."""
+    """Raised by every function of this module. ``args`` is ``(code, message, param, retry_after)``."""
 
 def error_kinds() -> list[tuple[str, int, str]]:
     """Every error there is: ``(code, HTTP status, envelope type)``."""

@@ -1,9 +1,11 @@
 """Replies of the in-process door: JSON as objects, receipts, and events out of a byte stream. No I/O."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any
 
 from . import errors
@@ -63,8 +65,25 @@ class Reply(Object):
 
 
 def encode(value: object) -> bytes:
-    """A request body."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """A request body. ``Decimal``, days and paths become text; what JSON has no word for is a ``TypeError``."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_text).encode()
+
+
+def _text(value: object) -> str:
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case date():
+            return value.isoformat()
+        case PurePath():
+            return str(value)
+        case _:
+            raise TypeError(f"{value!r} is a {type(value).__name__}: JSON has no word for it")
+
+
+def encode_arguments(arguments: Mapping[str, object]) -> bytes:
+    """Arguments of an administrative operation. ``from_`` is its ``from``, which Python keeps for itself."""
+    return encode({name.removesuffix("_"): value for name, value in arguments.items()})
 
 
 def json_headers(idempotency_key: str | None = None) -> list[tuple[bytes, bytes]]:

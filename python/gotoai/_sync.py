@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import errors
 from ._core import BlockingStream, CoreError
 from ._host import Host
-from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, json_headers
+from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, encode_arguments, json_headers
 from ._settings import Setting
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SyncGateway:
 
     def admin(self, operation: str, **arguments: object) -> Object:
         """An administrative operation by name: ``gateway.admin("keys.create", name="app")``."""
-        return decode_object(self._host.admin(operation, encode(arguments)))
+        return decode_object(self._host.admin(operation, encode_arguments(arguments)))
 
     def listen(self) -> str:
         """Starts the native HTTP server on threads of its own; returns its base URL. ``HOST`` and ``PORT`` apply."""

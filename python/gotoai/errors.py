@@ -142,9 +142,10 @@ def _class_of(code: str | None, type: str | None, status: int | None) -> type[Ga
 
 def from_core(error: CoreError) -> GatewayError:
     """The exception for an error of the native module."""
-    code, message = error.args
+    code, message, param, retry_after = (*error.args, None, None)[:4]
     status, type = _KINDS[code]
-    return _class_of(code, type, status)(message, code=code, type=type, status=status)
+    kind = _class_of(code, type, status)
+    return kind(message, code=code, type=type, param=param, status=status, retry_after=retry_after)
 
 
 def from_reply(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> GatewayError:

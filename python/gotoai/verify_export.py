@@ -55,7 +55,6 @@ class Export:
         if not right:
             name = next((name for name in self.manifest["files"] if name.split(".")[0] == table), table)
             raise SystemExit(f"BROKEN {name}: {row}: {why}")
-
     def lines(self, table: str) -> collections.abc.Iterator[Row]:
         if f"{table}.csv" in self.manifest["files"]:
             with (self.folder / f"{table}.csv").open(encoding="utf-8", newline="") as file:
@@ -192,7 +191,8 @@ def main() -> None:
         export.chain()
         export.projections()
     except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError) as error:
-        raise SystemExit(f"BROKEN {Export.at}: cannot be read: {error!r}") from None
+        at, kind = getattr(error, "filename", None) or Export.at, type(error).__name__
+        raise SystemExit(f"BROKEN {at}: cannot be read: {kind}: {error}") from None
     mode = "proofs only" if export.manifest["wallet"] or export.whole > export.start else "complete"
     print(f"OK {mode}{' + anchored' * bool(export.anchored)}: from seq {export.start}, anchored to {export.anchored}")
 

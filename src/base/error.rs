@@ -1,6 +1,7 @@
 //! Owns: what may go wrong, whose fault it is, whether a retry may help, and what a person is told.
 //! Refuses to know: dialects (each writes its own envelope) and where the error happened.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -111,6 +112,9 @@ kinds! {
     Internal = "internal", 500, "internal_error", Gateway, Never;
 }
 
+/// Longer messages are cut.
+const MESSAGE_LIMIT_CHARS: usize = 2000;
+
 /// An error as a value. `message` and `param` are public; `cause` goes to the log only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -118,7 +122,7 @@ pub struct Error {
     /// A sentence a user can act on. Never a secret, never an internal path.
     pub message: String,
     /// The request member at fault, where there is one.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     pub retry_after: Option<Duration>,
     /// For operators: what lay underneath.
     pub cause: Option<String>,
@@ -126,12 +130,12 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None, retry_after: None, cause: None }
+        Self { kind, message: printable(message.into()), param: None, retry_after: None, cause: None }
     }
 
     #[must_use]
-    pub fn with_param(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
+    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
         self
     }
 
@@ -146,6 +150,21 @@ impl Error {
         self.cause = Some(cause.to_string());
         self
     }
+}
+
+/// What is told back may be what a stranger wrote: it is cut where it is long, and does nothing to a terminal.
+fn printable(message: String) -> String {
+    let unprintable = |letter: char| letter.is_control() && letter != '\n';
+    if message.len() <= MESSAGE_LIMIT_CHARS && !message.contains(unprintable) {
+        return message;
+    }
+    let shown =
+        message.chars().take(MESSAGE_LIMIT_CHARS).map(|letter| if unprintable(letter) { char::REPLACEMENT_CHARACTER } else { letter });
+    let mut shown: String = shown.collect();
+    if message.chars().nth(MESSAGE_LIMIT_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl fmt::Display for Error {
@@ -166,5 +185,13 @@ mod tests {
         let codes: HashSet<_> = ErrorKind::ALL.iter().map(|k| k.code()).collect();
         assert_eq!(codes.len(), ErrorKind::ALL.len());
         assert!(ErrorKind::ALL.iter().all(|k| (400..600).contains(&k.status())));
+    }
+
+    #[test]
+    fn a_message_is_short_and_harmless_whatever_it_quotes() {
+        let told = |text: &str| Error::new(ErrorKind::NotFound, text).message;
+        assert_eq!(told("there is no 'ünï'\nhere"), "there is no 'ünï'\nhere");
+        assert_eq!(told("there is no '\u{1b}[2J'"), "there is no '\u{fffd}[2J'");
+        assert_eq!(told(&"ü".repeat(100_000)).chars().count(), MESSAGE_LIMIT_CHARS + 1);
     }
 }

@@ -56,7 +56,7 @@ impl FromStr for Money {
 
     /// Decimal text, exactly: more than nine digits after the point are refused, never rounded away.
     fn from_str(text: &str) -> Result<Self, String> {
-        let value = Decimal::from_str_exact(text.trim()).map_err(|_| format!("'{text}' is not a decimal amount"))?;
+        let value = Decimal::from_str_exact(text.trim()).map_err(|_| format!("'{text}' is not a decimal amount such as 25.00"))?;
         let scaled = value.checked_mul(Decimal::from(1_000_000_000)).ok_or(format!("'{text}' is too large"))?;
         if !scaled.fract().is_zero() {
             return Err(format!("'{text}' is finer than 0.000000001"));

@@ -135,6 +135,13 @@ class Site:
         assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
         return done.stdout.decode()
 
+    def run_failing(self, *arguments: str) -> str:
+        """``gotoai ARGUMENTS``, which fails: what it says about it."""
+        argv = [program("gotoai"), *arguments]
+        done = subprocess.run(argv, env=dict(self.env), capture_output=True, check=False)  # noqa: S603 - our own command
+        assert done.returncode != 0, done.stdout.decode()
+        return done.stderr.decode()
+
 
 class Books:
     """A ledger for reading, opened as the command line opens it."""

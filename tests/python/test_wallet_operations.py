@@ -184,7 +184,20 @@ def test_on_the_command_line(site: Site, tmp_path: Path) -> None:
     page, table = tmp_path / "s.html", tmp_path / "s.csv"
     for form, out in (("html", page), ("csv", table)):
         site.run_text("wallet", "statement", "default", "--month", month, "--format", form, "--out", str(out))
-    assert re.search(r"closing balance", page.read_text("utf-8"))
+    text = page.read_text("utf-8")
+    assert re.search(r'<th scope="row">Closing balance</th><td class="n">-?\d', text)
+    assert "This month is not over" in text
+    # Tables that are read aloud have heads, and a page that is printed repeats them.
+    assert text.count('scope="col"') == len(table.read_text("utf-8").splitlines()[0].split(","))
+    assert "table-header-group" in text
+    assert all(
+        len(re.findall(rf"<{tag}\b", text)) == text.count(f"</{tag}>") for tag in ("table", "tbody", "tr", "th", "td")
+    )
+    lost = site.run_failing(
+        "wallet", "statement", "default", "--month", month, "--format", "csv", "--out", str(tmp_path / "no" / "s.csv")
+    )
+    assert "No such file" in lost
+    assert "Traceback" not in lost
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
     assert rows[0]["model"] == f"openai/{MODEL}"
 

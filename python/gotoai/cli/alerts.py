@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.group("alerts")
+@click.group("alerts", epilog=options.examples("gotoai alerts test"))
 def group() -> None:
     """Alerts: findings and budgets, told by log and webhook."""
 

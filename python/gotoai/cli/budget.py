@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 PERIODS = ("hour", "day", "week", "month", "lifetime")
 
 
-@click.group("budget")
+@click.group(
+    "budget",
+    epilog=options.examples(
+        "gotoai budget create team-a-month --wallet team-a --every month --amount 200.00", "gotoai budget list"
+    ),
+)
 def group() -> None:
     """Budgets: what may be spent until when."""
 
@@ -28,7 +33,7 @@ def period(name: str) -> dict[str, Any]:
         read: dict[str, Any] = json.loads(name)
     except ValueError:
         raise click.BadParameter(
-            f"one of {', '.join(PERIODS)}, or JSON such as {{'every': 'day', 'hour': 6}}"
+            f'one of {", ".join(PERIODS)}, or JSON such as {{"every": "day", "hour": 6}}'
         ) from None
     return read
 

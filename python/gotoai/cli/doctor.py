@@ -31,7 +31,7 @@ def examine(data_dir: str | None, config: str | None) -> dict[str, Any]:
     try:
         core = session.open_core(session.environment(data_dir), config)
     except session.core_error() as error:
-        code, message = error.args
+        code, message = error.args[:2]
         advice = "mend what the message names; `gotoai doctor` again shows the rest"
         check = {"id": code, "title": "Settings and store open", "status": "fail", "detail": message, "advice": advice}
         return {"ok": False, "checks": [check]}

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.group("payments")
+@click.group(
+    "payments", epilog=options.examples("gotoai payments unassigned", "gotoai payments assign pi_3PqZ1h team-a")
+)
 def group() -> None:
     """Payments: what came and has no wallet yet, and what the webhook has missed."""
 

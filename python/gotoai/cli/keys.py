@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group("keys")
+@click.group(
+    "keys",
+    epilog=options.examples("gotoai keys create --name checkout --wallet team-a --expires-in 30d", "gotoai keys list"),
+)
 def group() -> None:
     """Virtual keys: what applications authenticate with."""
 

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-@click.group("ledger")
+@click.group(
+    "ledger",
+    epilog=options.examples(
+        "gotoai ledger spend --by day --by endpoint",
+        "gotoai ledger verify",
+        "gotoai ledger reconcile --provider openai usage.json costs.json",
+        "gotoai ledger export books",
+    ),
+)
 def group() -> None:
     """The ledger: entries, orders, proof."""
 

@@ -81,6 +81,15 @@ class Program(click.Group):
             status = wrong.exit_code
         sys.exit(status if isinstance(status, int) else 0)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; a file of the user's that cannot be written or read is told, not shown as a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.FileError(str(error.filename), error.strerror) from None
+
 
 def print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Prints the version and ends."""

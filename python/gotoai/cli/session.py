@@ -78,7 +78,7 @@ def errors_shown(as_json: bool) -> Iterator[None]:
         advice = f"the native module cannot be loaded ({error}); build it with `make build`, or reinstall gotoai"
         fail("native_module_missing", advice, as_json)
     except core_error() as error:
-        code, message = error.args
+        code, message = error.args[:2]
         fail(code, message, as_json, 2 if code in USAGE_CODES else 1)
 
 

@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,41 @@ COLUMNS = (
     "unpriced",
 )
 MONEY = ("pass_through", "fee", "charge", "provisional", "refunded")
+HEADS = {
+    "day": "Day",
+    "model": "Model",
+    "orders": "Calls",
+    "input_tokens": "Tokens in",
+    "output_tokens": "Tokens out",
+    "pass_through": "Cost passed on",
+    "fee": "Fee",
+    "charge": "Charge",
+    "provisional": "Of it estimated",
+    "refunded": "Refunded",
+    "unpriced": "Calls without a price",
+}
+TOTALS = {
+    "orders": "Calls",
+    "charge": "Charged",
+    "refunded": "Refunded",
+    "spent_known": "Spent, known",
+    "spent_provisional": "Spent, on estimates",
+    "spent_uncertain_max": "Uncertain, at most",
+    "held_now": "Held by open calls now",
+    "open_orders_now": "Open calls now",
+    "unpriced_orders": "Calls without a price",
+}
 STYLE = (
-    "body{font:11pt/1.4 system-ui,sans-serif;max-width:46rem;margin:2rem auto;color:#111}h1{font-size:16pt;margin:0}"
-    "table{border-collapse:collapse;width:100%;margin:1rem 0;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.25rem .4rem;border-bottom:1px solid #ccc;text-align:left}.n{text-align:right}"
-    "tfoot td{font-weight:600;border-top:2px solid #111}@page{size:A4;margin:18mm}"
+    "body{font:11pt/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;"
+    "background:#fff}h1{font-size:16pt;margin:0}h2{font-size:12pt;margin:1.5rem 0 0}"
+    "table{border-collapse:collapse;width:100%;margin:.5rem 0;font-variant-numeric:tabular-nums}"
+    "th,td{padding:.25rem .5rem;border-bottom:1px solid #bbb;text-align:left;vertical-align:top}"
+    "thead th{border-bottom:2px solid #111;font-size:9pt;vertical-align:bottom}th{font-weight:600}"
+    "tbody th{font-weight:400}.n{text-align:right;white-space:nowrap}.sum{width:auto;min-width:24rem}"
+    "tfoot td,tfoot th{font-weight:600;border-top:2px solid #111;border-bottom:0}.wide{overflow-x:auto}"
+    "@page{size:A4 landscape;margin:15mm}"
+    "@media print{body{max-width:none;margin:0;padding:0;font-size:9pt}.wide{overflow:visible}"
+    "thead{display:table-header-group}tr{break-inside:avoid}h2{break-after:avoid}}"
 )
 
 
@@ -100,9 +131,12 @@ def view(told: Mapping[str, Any]) -> None:
         ],
     )
     render.line()
-    render.table("Usage", list(COLUMNS), [[line[column] for column in COLUMNS] for line in told["usage"]])
+    heads = [name if at < 2 else f"{name}>" for at, name in enumerate(COLUMNS)]
+    render.table("Usage", heads, [[line[column] for column in COLUMNS] for line in told["usage"]])
     render.line()
     render.facts("Totals", list(told["totals"].items()))
+    if not told["complete"]:
+        render.remark("this month is not over: figures may still grow")
 
 
 def as_csv(told: Mapping[str, Any]) -> str:
@@ -115,33 +149,43 @@ def as_csv(told: Mapping[str, Any]) -> str:
 
 
 def as_page(told: Mapping[str, Any]) -> str:
-    """A page that stands alone and prints on A4."""
-
-    def cell(value: object, number: bool) -> str:
-        return f'<td class="n">{html.escape(str(value))}</td>' if number else f"<td>{html.escape(str(value))}</td>"
-
-    def row(values: list[object]) -> str:
-        return "<tr>" + "".join(cell(value, at > 1) for at, value in enumerate(values)) + "</tr>"
-
-    def two(name: object, value: object) -> str:
-        return f'<tr><td>{html.escape(str(name))}</td><td class="n">{html.escape(str(value))}</td></tr>'
-
-    title = html.escape(f"Statement {told['wallet']} {told['month']}")
+    """A page that stands alone, reads aloud as tables with heads, and prints on A4."""
+    title = html.escape(f"Statement of {told['wallet']}, {told['month']}")
+    last = datetime.fromisoformat(told["to"]) - timedelta(days=1)
+    span = html.escape(f"{told['from'][:10]} to {last:%Y-%m-%d}, days of UTC. Amounts in {told['currency']}.")
+    note = "" if told["complete"] else "<p><strong>This month is not over: figures may still grow.</strong></p>"
     moved = "".join(two(one["kind"].replace("_", " "), one["amount"]) for one in told["movements"])
-    heads = "".join(
-        f"<th{' class=n' if at > 1 else ''}>{name.replace('_', ' ')}</th>" for at, name in enumerate(COLUMNS)
-    )
-    lines = "".join(row([line[column] for column in COLUMNS]) for line in told["usage"])
-    totals = "".join(two(name.replace("_", " "), value) for name, value in told["totals"].items())
-    span = html.escape(f"{told['from'][:10]} to {told['to'][:10]}")
-    note = "" if told["complete"] else "<p>This month is not over: figures may still grow.</p>"
+    # The place of a column says whether it holds text or figures: the first two name the line.
+    heads = "".join(f'<th scope="col"{number(at)}>{HEADS[name]}</th>' for at, name in enumerate(COLUMNS))
+    lines = "".join(row([line[name] for name in COLUMNS]) for line in told["usage"])
+    lines = lines or f'<tr><td colspan="{len(COLUMNS)}">No calls.</td></tr>'
+    totals = "".join(two(name, told["totals"][member]) for member, name in TOTALS.items())
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1><p>{span}, UTC. Amounts in USD.</p>{note}"
-        f"<table>{two('opening balance', told['opening'])}{moved}"
-        f"<tfoot>{two('closing balance', told['closing'])}</tfoot></table>"
-        f"<table><thead><tr>{heads}</tr></thead>{lines}</table><table>{totals}</table></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head>\n<body><main><h1>{title}</h1><p>{span}</p>{note}\n"
+        f'<h2>Balance</h2><table class="sum"><tbody>{two("Opening balance", told["opening"])}{moved}</tbody>'
+        f"<tfoot>{two('Closing balance', told['closing'])}</tfoot></table>\n"
+        f'<h2>Use by day and model</h2><div class="wide"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>\n"
+        f'<h2>Totals</h2><table class="sum"><tbody>{totals}</tbody></table>\n</main></body></html>\n'
     )
+
+
+def number(at: int) -> str:
+    """The mark of a column of figures."""
+    return ' class="n"' if at > 1 else ""
+
+
+def row(values: list[object]) -> str:
+    """One line of the use; the day is its head."""
+    cells = [f"<td{number(at)}>{html.escape(str(value))}</td>" for at, value in enumerate(values) if at]
+    return f'<tr><th scope="row">{html.escape(str(values[0]))}</th>{"".join(cells)}</tr>'
+
+
+def two(name: str, value: object) -> str:
+    """A name and its figure."""
+    return f'<tr><th scope="row">{html.escape(name)}</th><td class="n">{html.escape(str(value))}</td></tr>'
 
 
 def write_parquet(told: Mapping[str, Any], out: Path) -> None:

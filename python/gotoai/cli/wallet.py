@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 BALANCES = ("currency", "available", "held", "cash", "owed", "credit_limit", "spent_known", "spent_uncertain_max")
 
 
-@click.group("wallet")
+@click.group(
+    "wallet",
+    epilog=options.examples(
+        "gotoai wallet create team-a",
+        "gotoai wallet topup team-a 25.00 --reference invoice-117",
+        "gotoai wallet statement team-a --month 2026-11",
+    ),
+)
 def group() -> None:
     """Wallets: money that calls are paid from."""
 
@@ -97,7 +104,15 @@ def list_wallets(data_dir: str | None, config: str | None, as_json: bool) -> Non
 def view_wallet(wallet: Mapping[str, Any]) -> None:
     """One wallet, in full."""
     names = ("kind", *BALANCES, "unpriced_orders", "open_orders")
-    render.facts(f"Wallet {wallet['wallet']}", [(name, shown(wallet, name)) for name in names])
+    facts = [(name, shown(wallet, name)) for name in names]
+    # What is seldom so is told only where it is.
+    seldom = [(name, wallet[name]) for name in ("granted", "paying_out") if wallet.get(name, "0.00") != "0.00"]
+    if wallet.get("frozen"):
+        seldom.insert(0, ("frozen", "yes: it pays for nothing until `gotoai wallet thaw`"))
+    render.facts(f"Wallet {wallet['wallet']}", [*facts[:1], *seldom, *facts[1:]])
+    for one in wallet.get("grants", []):
+        until = f", until {one['expires_at']}" if one["expires_at"] else ""
+        render.line(f"grant {one['grant']}: {one['left']} left{until}")
 
 
 def shown(wallet: Mapping[str, Any], name: str) -> object:
@@ -115,6 +130,6 @@ def view_topup(booked: Mapping[str, Any]) -> None:
 
 def view_list(answer: Mapping[str, Any]) -> None:
     """All wallets, a row each."""
-    columns = ["wallet", "kind", *BALANCES, "open_orders"]
-    heads = [name if name in {"wallet", "kind", "currency"} else f"{name}>" for name in columns]
+    columns = ["wallet", "kind", "frozen", *BALANCES, "open_orders"]
+    heads = [name if name in {"wallet", "kind", "frozen", "currency"} else f"{name}>" for name in columns]
     render.table("Wallets", heads, [[shown(wallet, name) for name in columns] for wallet in answer["wallets"]])

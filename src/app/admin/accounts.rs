@@ -2,8 +2,8 @@
 //! Refuses to know: what made them necessary (reconciliation, people).
 
 use super::booking::{Booked, amount, book, name, refuse, some_amount, text};
-use super::read;
 use super::wallet::payment_provider;
+use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Money, Result};
@@ -45,10 +45,6 @@ pub(super) fn adjust(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
     let booked = book(gateway, op, actor, &reason, Action::Adjust(adjust), &subject)?;
     Ok(told(&booked, &json!({ "debit": asked.debit, "credit": asked.credit, "amount": amount })))
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoArguments {}
 
 /// What each builder has earned (refunds taken off) and what is still to be paid out. A payment is an adjustment from the account
 /// to the bank.

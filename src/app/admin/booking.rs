@@ -35,7 +35,7 @@ pub(super) fn name(text: &str, param: &'static str) -> Result<String> {
 /// A reference or a reason: for people, and (references) what makes a fact the same fact.
 pub(super) fn text(text: &str, param: &'static str) -> Result<String> {
     let fits = !text.trim().is_empty() && text.len() <= TEXT_LIMIT_BYTES && !text.chars().any(char::is_control);
-    let why = || format!("'{param}' is a text of 1 to {TEXT_LIMIT_BYTES} bytes");
+    let why = || format!("'{param}' is a text of 1 to {TEXT_LIMIT_BYTES} bytes without control characters");
     if fits { Ok(text.to_owned()) } else { Err(refuse(why(), param)) }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn submit(gateway: &Gateway, op: OpId, actor: &str, reference: &str, 
 pub(crate) fn book(gateway: &Gateway, op: OpId, actor: &str, reference: &str, action: Action, subject: &str) -> Result<Booked> {
     submit(gateway, op, actor, reference, action)?.map_err(|refusal| match refusal {
         Refusal::Conflict => {
-            let why = format!("'{reference}' was already booked with other content");
+            let why = format!("'{reference}' was already booked with other content; what is another fact needs a reference of its own");
             Error::new(ErrorKind::Conflict, why).with_param("reference")
         }
         other => other.to_error(subject),

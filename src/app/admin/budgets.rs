@@ -5,10 +5,13 @@ use super::booking::{amount, name, refuse};
 use super::read;
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, KeyId, Money, Result, Timestamp};
-use crate::domain::identity::{ModelPattern, UserPath};
+use crate::domain::identity::{KeyStore, ModelPattern, UserPath};
 use crate::domain::risk::{Budget, BudgetStore, Limit, Period, Scope, Unit, Used};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// As callers send labels (`x-gotoai-labels`).
+const LABEL_LIMIT_BYTES: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,10 +35,28 @@ struct Create {
 }
 
 impl Create {
-    fn scope(&self) -> Result<Scope> {
-        let key = self.key.as_deref().map(|key| key.parse::<KeyId>().map(|id| id.to_string())).transpose();
+    /// What no call can fit is refused: a budget that never counts would look like one that holds.
+    fn scope(&self, gateway: &Gateway) -> Result<Scope> {
+        let key = self.key.as_deref().map(str::parse::<KeyId>).transpose();
+        let key = key.map_err(|()| refuse("a key's id looks like key_ and 32 hexadecimal digits", "key"))?;
+        let known = if key.is_some() { gateway.database.list_keys()? } else { Vec::new() };
+        if let Some(id) = key.filter(|id| known.iter().all(|key| key.id != *id)) {
+            return Err(
+                Error::new(ErrorKind::NotFound, format!("there is no key '{id}'; `gotoai keys list` shows the ids")).with_param("key")
+            );
+        }
+        if let Some(wallet) = self.wallet.as_deref() {
+            super::wallet::find(gateway, wallet)?;
+        }
+        let visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+        if self.label.as_deref().is_some_and(|label| !visible(label) || label.len() > LABEL_LIMIT_BYTES) {
+            return Err(refuse(format!("a label has 1 to {LABEL_LIMIT_BYTES} visible ASCII characters and no comma"), "label"));
+        }
+        if self.model.as_deref().is_some_and(|model| !visible(model)) {
+            return Err(refuse("a model is a name or a pattern without spaces, such as openai/gpt-4o*", "model"));
+        }
         Ok(Scope {
-            key: key.map_err(|()| refuse("a key's id looks like key_ and 32 hexadecimal digits", "key"))?,
+            key: key.map(|id| id.to_string()),
             user_path: self.user_path.as_deref().map(UserPath::parse).transpose()?,
             wallet: self.wallet.clone(),
             model: self.model.as_deref().map(ModelPattern::new),
@@ -70,15 +91,12 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     if asked.alert_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
         return Err(refuse("alert_percent must be 1 to 100", "alert_percent"));
     }
-    if let Some(wallet) = asked.wallet.as_deref() {
-        super::wallet::find(gateway, wallet)?;
-    }
     let (unit, cap) = asked.cap()?;
     let now = gateway.clock.now();
     let budget = Budget {
         id: 0,
         name: name(&asked.name, "name")?.as_str().into(),
-        scope: asked.scope()?,
+        scope: asked.scope(gateway)?,
         period: asked.period,
         unit,
         cap,
@@ -96,6 +114,9 @@ struct List {
 
 pub(super) fn list(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let List { wallet } = read(arguments)?;
+    if let Some(wallet) = wallet.as_deref() {
+        super::wallet::find(gateway, wallet)?;
+    }
     let now = gateway.clock.now();
     let listed = gateway.database.list_budgets(now)?;
     let fits = |budget: &Budget| wallet.is_none() || budget.scope.wallet == wallet;

@@ -1,6 +1,6 @@
 //! Owns: models and prices for readers, and the exchange of the price book.
 
-use super::read;
+use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::app::gateway::read_book;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
@@ -108,8 +108,8 @@ fn history_view(prices: &PriceHistory, now: Timestamp) -> Option<Map<String, Val
     Some(view)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every operation may fail; this one does not")]
-pub(super) fn models(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+pub(super) fn models(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
     let now = gateway.clock.now();
     let models: Vec<Value> = gateway
         .models(&Principal::platform("local"))

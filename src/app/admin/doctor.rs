@@ -1,5 +1,6 @@
 //! Owns: what is wrong with this installation, and what to do about it.
 
+use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::base::{Result, Timestamp};
 use crate::domain::identity::{KeyStore, Scope};
@@ -28,8 +29,8 @@ fn finding(id: &'static str, title: impl Into<String>, status: Status, detail: i
     Finding { id, title: title.into(), status, detail: detail.into(), advice }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what is wrong is in the answer")]
-pub(super) fn doctor(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+pub(super) fn doctor(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
     let proof = gateway.verify_ledger();
     let mut findings = vec![settings(gateway), access(gateway), store(gateway), ledger(&proof), clock(gateway, &proof), prices(gateway)];
     findings.extend([books(gateway), alerts(gateway), payments(gateway)]);

@@ -1,6 +1,6 @@
 //! Owns: the export of the ledger as a folder: the tables, a manifest with the anchors, and the program that proves both.
 
-use super::read;
+use super::{NoArguments, read};
 use crate::adapters::export::{ExportFolder, WrittenFile};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, Result};
@@ -93,8 +93,8 @@ const fn kind_name(kind: ColumnKind) -> &'static str {
 }
 
 /// How far an export is that this process is making.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of every operation")]
-pub(super) fn status(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+pub(super) fn status(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
     let (done, of) = &gateway.exporting;
     Ok(json!({ "entries": done.load(Ordering::Relaxed), "of": of.load(Ordering::Relaxed) }))
 }

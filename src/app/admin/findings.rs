@@ -3,7 +3,7 @@
 //! Refuses to know: what is checked, and files of providers (level 1).
 
 use super::booking::{refuse, some_amount, submit, text};
-use super::read;
+use super::{NoArguments, read};
 use crate::adapters::stores::sqlite::KeptFinding;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
@@ -197,6 +197,7 @@ fn proposed(gateway: &Gateway, asked: &Repair) -> Result<Vec<Proposed>> {
 
 pub(super) fn repair(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Repair = read(arguments)?;
+    text(&asked.finding, "finding")?;
     let entries = proposed(gateway, &asked)?;
     let mut shown = Vec::new();
     for entry in entries {
@@ -285,11 +286,7 @@ pub(super) fn unfreeze(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Resu
     Ok(json!({ "lifted": lifted, "wallet": asked.wallet, "frozen": frozen(gateway)? }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TestAlert {}
-
 pub(super) fn test_alert(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let TestAlert {} = read(arguments)?;
+    let NoArguments {} = read(arguments)?;
     Ok(gateway.test_alert())
 }

@@ -1,22 +1,18 @@
 //! Owns: payments that came from outside, for administrators: what waits for a wallet, which one it gets, events that were missed.
 //! Refuses to know: payment providers' formats, and what an event does to the ledger (`app/payments`).
 
-use super::booking::{book, name, refuse, told};
-use super::read;
+use super::booking::{name, refuse, submit, told};
 use super::wallet::{after, find};
+use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::app::payments::{STRIPE, arrival, assignment};
 use crate::base::{Error, ErrorKind, Result};
-use crate::domain::ledger::{AccountPath, Action, AssignPayment, EventKind, LedgerReader, TopUp};
+use crate::domain::ledger::{AccountPath, Action, AssignPayment, EventKind, LedgerReader, Refusal, TopUp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 pub(super) fn unassigned(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let Nothing {} = read(arguments)?;
+    let NoArguments {} = read(arguments)?;
     let waiting: Vec<Value> = gateway
         .ledger
         .unassigned()?
@@ -49,7 +45,13 @@ pub(super) fn assign(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
         return Err(refuse(format!("the payment '{payment}' has gone to the wallet '{wallet}'"), "payment"));
     }
     let action = AssignPayment { payment: payment.into(), wallet: wallet.as_str().into(), payment_provider: STRIPE.into() };
-    let booked = book(gateway, assignment(payment), actor, payment, Action::Assign(action), payment)?;
+    let booked = submit(gateway, assignment(payment), actor, payment, Action::Assign(action))?.map_err(|refusal| match refusal {
+        Refusal::Conflict => {
+            let why = format!("the payment '{payment}' has gone to another wallet; to move it, cash it out there and top up '{wallet}'");
+            Error::new(ErrorKind::Conflict, why).with_param("wallet")
+        }
+        other => other.to_error(payment),
+    })?;
     gateway.settled_with(payment)?;
     after(gateway, &wallet, &booked)
 }

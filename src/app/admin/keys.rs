@@ -1,6 +1,6 @@
 //! Owns: making, listing and revoking virtual keys. A secret is shown once, in the answer that makes it.
 
-use super::{booking, read};
+use super::{NoArguments, booking, read};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, KeyId, Ratio, Result, Timestamp};
 use crate::domain::catalog::Mode;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 const NAME_LIMIT_BYTES: usize = 128;
 const MODELS_LIMIT: usize = 1000;
+const MODEL_LIMIT_BYTES: usize = 256;
 /// More than the cost itself ten times over is a slip of the pen.
 const BUILDER_PERCENT_MAX: u32 = 1000;
 
@@ -66,11 +67,13 @@ fn builder(asked: &Create) -> Result<Option<(Arc<str>, Ratio)>> {
 pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let asked: Create = read(arguments)?;
     let now = gateway.clock.now();
-    if asked.name.trim().is_empty() || asked.name.len() > NAME_LIMIT_BYTES {
-        return Err(refuse(format!("a key needs a name of 1 to {NAME_LIMIT_BYTES} bytes"), "name"));
+    if asked.name.trim().is_empty() || asked.name.len() > NAME_LIMIT_BYTES || asked.name.chars().any(char::is_control) {
+        return Err(refuse(format!("a key needs a name of 1 to {NAME_LIMIT_BYTES} bytes without control characters"), "name"));
     }
-    if asked.models.len() > MODELS_LIMIT || asked.models.iter().any(String::is_empty) {
-        return Err(refuse(format!("at most {MODELS_LIMIT} models, none of them empty"), "models"));
+    let unusable = |model: &String| model.is_empty() || model.len() > MODEL_LIMIT_BYTES || model.chars().any(char::is_control);
+    if asked.models.len() > MODELS_LIMIT || asked.models.iter().any(unusable) {
+        let why = format!("at most {MODELS_LIMIT} models, each of 1 to {MODEL_LIMIT_BYTES} bytes without control characters");
+        return Err(refuse(why, "models"));
     }
     if asked.expires_at_ms.is_some_and(|at| at <= now.0) {
         return Err(refuse("the key would have expired already".to_owned(), "expires_at_ms"));
@@ -106,7 +109,8 @@ pub(super) fn create(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     Ok(shown)
 }
 
-pub(super) fn list(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+pub(super) fn list(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
     let now = gateway.clock.now();
     let keys: Vec<Value> = gateway.database.list_keys()?.iter().map(|key| view(key, now)).collect();
     Ok(json!({ "keys": keys }))

@@ -1,6 +1,8 @@
 //! Owns: the ledger for readers: its entries, one order, the proof, an anchor on demand.
 
-use super::{read, receipt};
+use super::booking::refuse;
+use super::wallet::find;
+use super::{NoArguments, read, receipt};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, OrderId, Result};
 use crate::domain::ledger::{Check, EntryQuery, Journal, Ledger, hex};
@@ -19,17 +21,27 @@ struct Entries {
     limit: Option<usize>,
 }
 
+fn page(limit: Option<usize>) -> Result<usize> {
+    match limit.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        _ => Err(refuse(format!("a page has 1 to {MAX_LIMIT} entries"), "limit")),
+    }
+}
+
 fn order_id(text: &str) -> Result<OrderId> {
     text.parse().map_err(|()| Error::new(ErrorKind::InvalidRequest, format!("'{text}' is not an order id (ord_…)")).with_param("order"))
 }
 
 pub(super) fn entries(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let asked: Entries = read(arguments)?;
+    if let Some(wallet) = &asked.wallet {
+        find(gateway, wallet)?;
+    }
     let query = EntryQuery {
         wallet: asked.wallet,
         order: asked.order.as_deref().map(order_id).transpose()?,
         after_seq: asked.after_seq.unwrap_or(0),
-        limit: asked.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
+        limit: page(asked.limit)?,
     };
     let entries = gateway.ledger.entries(&query)?;
     let next_after = entries.last().filter(|_| entries.len() == query.limit).map(|entry| entry.seq);
@@ -99,10 +111,6 @@ pub(super) fn verify(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
         "anchors": { "stored": report.anchors.0, "outside": report.anchors.1 },
     }))
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoArguments {}
 
 /// Signs the head now. Without a new head, the last anchor is the answer.
 pub(super) fn anchor(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {

@@ -2,6 +2,7 @@
 //! itself; the HTTP door calls them for a key, with what its scopes allow.
 
 mod accounts;
+mod arguments;
 pub(super) mod booking;
 mod budgets;
 mod catalog;
@@ -28,7 +29,7 @@ pub use receipt::receipt;
 use super::Gateway;
 use crate::base::{Error, ErrorKind, Result};
 use crate::domain::identity::{Principal, Scope};
-use serde::de::DeserializeOwned;
+use arguments::{NoArguments, read};
 use serde_json::{Map, Value};
 
 type Operation = fn(&Gateway, &[u8]) -> Result<Value>;
@@ -162,9 +163,4 @@ fn object(arguments: &[u8]) -> Result<Map<String, Value>> {
 
 fn written(value: &Value) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Internal, "the answer cannot be written").with_cause(error))
-}
-
-/// Reads an operation's arguments; an unknown or missing member is named.
-fn read<T: DeserializeOwned>(arguments: &[u8]) -> Result<T> {
-    serde_json::from_slice(arguments).map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("wrong arguments: {error}")))
 }

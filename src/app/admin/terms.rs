@@ -1,6 +1,7 @@
 //! Owns: what an organisation has agreed to, as people read and change it; freezing a wallet and thawing it.
 //! Refuses to know: what follows from terms (ledger, pipeline).
 
+use super::arguments::explained;
 use super::booking::{Booked, amount, book, refuse, text};
 use super::read;
 use super::wallet::{after, find};
@@ -86,7 +87,7 @@ impl TermsArguments {
 }
 
 fn settlement(current: SettlementPolicy, outcomes: Map<String, Value>) -> Result<SettlementPolicy> {
-    let wrong = |error: serde_json::Error| refuse(format!("wrong settlement policy: {error}"), "settlement");
+    let wrong = |error: serde_json::Error| refuse(format!("'settlement': {}", explained(&error.to_string())), "settlement");
     let mut whole = serde_json::to_value(current).map_err(wrong)?;
     if let Some(members) = whole.as_object_mut() {
         members.extend(outcomes);

@@ -1,11 +1,11 @@
 //! Owns: wallets for administrators: open, top up, look. Money comes and goes as decimal text.
 
-use super::booking::{Booked, amount, book, name, some_amount, text};
-use super::read;
+use super::booking::{Booked, amount, book, name, some_amount, submit, text};
+use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Error, ErrorKind, Money, Result};
-use crate::domain::ledger::{Action, GrantSummary, Ledger, OpenWallet, TopUp, WalletKind, WalletSummary};
+use crate::domain::ledger::{Action, GrantSummary, Ledger, OpenWallet, Refusal, TopUp, WalletKind, WalletSummary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,7 +25,15 @@ pub(super) fn create(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result
     let wallet = name(&asked.wallet, "wallet")?;
     let credit_limit = asked.credit_limit.map(|text| amount(&text, "credit_limit")).transpose()?;
     let open = OpenWallet { wallet: wallet.as_str().into(), kind: asked.kind, credit_limit_nano: credit_limit.map(Money::as_nano) };
-    let booked = book(gateway, op_id(&["open_wallet", &wallet]), actor, &wallet, Action::OpenWallet(open), &wallet)?;
+    let booked = submit(gateway, op_id(&["open_wallet", &wallet]), actor, &wallet, Action::OpenWallet(open))?;
+    let booked = booked.map_err(|refusal| match refusal {
+        Refusal::Conflict => {
+            let why =
+                format!("there is a wallet '{wallet}' already, of another kind or credit limit; `gotoai wallet terms` changes a limit");
+            Error::new(ErrorKind::Conflict, why).with_param("wallet")
+        }
+        other => other.to_error(&wallet),
+    })?;
     after(gateway, &wallet, &booked)
 }
 
@@ -80,7 +88,8 @@ pub(super) fn balance(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     find(gateway, &wallet).map(|found| view(&found))
 }
 
-pub(super) fn list(gateway: &Gateway, _: &[u8]) -> Result<Value> {
+pub(super) fn list(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
     let wallets: Vec<Value> = gateway.ledger.wallets()?.iter().map(view).collect();
     Ok(json!({ "wallets": wallets }))
 }

@@ -3,12 +3,13 @@
 use crate::base::{Error, ErrorKind};
 use pyo3::exceptions::PyException;
 use pyo3::{PyErr, create_exception, pyfunction};
+use std::borrow::Cow;
 
 create_exception!(
     gotoai._core,
     CoreError,
     PyException,
-    "Raised by every function of this module. ``args`` is ``(code, message)``; see ``gotoai.errors``."
+    "Raised by every function of this module. ``args`` is ``(code, message, param, retry_after)``; see ``gotoai.errors``."
 );
 
 impl From<Error> for PyErr {
@@ -16,7 +17,8 @@ impl From<Error> for PyErr {
         if let Some(cause) = &error.cause {
             tracing::warn!(code = error.kind.code(), %cause, "error handed to Python");
         }
-        CoreError::new_err((error.kind.code(), error.message))
+        let retry_after_s = error.retry_after.map(|span| span.as_secs_f64());
+        CoreError::new_err((error.kind.code(), error.message, error.param.map(Cow::into_owned), retry_after_s))
     }
 }
 

@@ -13,13 +13,13 @@ struct Body<'a> {
     message: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
-    param: Option<&'static str>,
+    param: Option<&'a str>,
     code: &'static str,
 }
 
 /// `{"error": {"message", "type", "param", "code"}}`. The cause stays inside.
 pub fn error_envelope(error: &Error) -> Vec<u8> {
-    let body = Body { message: &error.message, kind: error.kind.envelope_type(), param: error.param, code: error.kind.code() };
+    let body = Body { message: &error.message, kind: error.kind.envelope_type(), param: error.param.as_deref(), code: error.kind.code() };
     serde_json::to_vec(&Envelope { error: body }).unwrap_or_default()
 }
 

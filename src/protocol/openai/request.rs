@@ -284,11 +284,11 @@ mod tests {
         assert_eq!(refused("{").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("[]").kind, ErrorKind::InvalidJson);
-        assert_eq!(refused(r#"{"messages":[]}"#).param, Some("model"));
-        assert_eq!(refused(r#"{"model":5,"messages":[]}"#).param, Some("model"));
-        assert_eq!(refused(r#"{"model":"m"}"#).param, Some("messages"));
-        assert_eq!(refused(r#"{"model":"m","messages":[],"stream":"yes"}"#).param, Some("stream"));
-        assert_eq!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#).param, Some("max_tokens"));
+        assert_eq!(refused(r#"{"messages":[]}"#).param.as_deref(), Some("model"));
+        assert_eq!(refused(r#"{"model":5,"messages":[]}"#).param.as_deref(), Some("model"));
+        assert_eq!(refused(r#"{"model":"m"}"#).param.as_deref(), Some("messages"));
+        assert_eq!(refused(r#"{"model":"m","messages":[],"stream":"yes"}"#).param.as_deref(), Some("stream"));
+        assert_eq!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#).param.as_deref(), Some("max_tokens"));
         assert_eq!(refused(r#"{"model":"a","model":"b","messages":[]}"#).kind, ErrorKind::InvalidRequest);
     }
 
