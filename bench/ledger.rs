@@ -85,6 +85,7 @@ fn settle(order: OrderId, sheet: &PriceSheet, price: &Arc<PinnedPrice>) -> Comma
         usage_source: UsageSource::Provider,
         amounts: settle_amounts(&usage, sheet, &Rating::standard(Timestamp(0)), &Sell::Markup(Ratio { num: 55, den: 1000 }), Ratio::ZERO)
             .ok(),
+        unpriced_cost: None,
         outcome: None,
         loss: Money::ZERO,
         suspense: false,

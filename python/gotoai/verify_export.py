@@ -8,8 +8,8 @@ import argparse, collections.abc, csv, datetime, decimal, hashlib, heapq, json, 
 Row = dict[str, typing.Any]
 Map = collections.defaultdict[typing.Any, typing.Any]
 P, L, D = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, -121665 * pow(121666, -1, 2**255 - 19)
-FACTS = ("wallet", "key", "user_path", "operation", "model", "provider", "endpoint", "usage_source", "finish", "state")
-NANOS = ("charge_nano", "pass_through_nano", "fee_nano", "cost_nano")
+FACTS = ("wallet", "key", "user_path", "operation", "model", "provider", "endpoint", "finish", "state")
+COSTS = ("usage_source", "cost_source", "charge_nano", "pass_through_nano", "fee_nano", "cost_nano")
 def sha(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 def i64(*numbers: int | str) -> bytes:
@@ -161,7 +161,7 @@ class Export:
             self.need("first" in order, "orders", name, "is in no entry, or stands twice")
             (facts, seq, made), (last, ended, at) = order["first"], order.get("last", ({"state": "reserved"}, "", ""))
             fee = {"fee_nano": last["charge_nano"] - last["pass_through_nano"]} if "charge_nano" in last else {}
-            want = {fact: str({**facts, **last, **fee}.get(fact, "")) for fact in (*FACTS, *NANOS)}
+            want = {fact: str({**facts, **last, **fee}.get(fact, "")) for fact in (*FACTS, *COSTS)}
             want |= {"reserve_seq": seq, "final_seq": ended, "created_at_ms": made, "finished_at_ms": at}
             want |= {"hold_nano": str(order.get("in", 0)), "held": str(order.get("held", 0))}
             row["held"] = row["hold_nano"] if row["state"] == "reserved" else "0"

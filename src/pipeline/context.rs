@@ -85,6 +85,8 @@ impl Context {
             attempts: 0,
             usage: Usage::default(),
             charge: None,
+            cost: None,
+            cost_reported: false,
             finish: "",
             duration: self.began.elapsed(),
             first_byte: None,

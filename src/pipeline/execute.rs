@@ -7,7 +7,7 @@ use crate::domain::catalog::Endpoint;
 use crate::domain::health::{Permit, Verdict};
 use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, Reply};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
-use crate::protocol::openai::{Edits, ReplyFacts, StreamScan};
+use crate::protocol::openai::{CostForm, Edits, ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -167,7 +167,10 @@ async fn attempt(order: &mut OpenOrder, endpoint: &Arc<Endpoint>, permit: Permit
     let received = match endpoint.provider.call(call).await {
         Ok(reply) if (200..300).contains(&reply.status) => {
             let status = reply.status;
-            receive(reply, order.facts.stream, hide_usage).await.map(|served| (status, served)).map_err(|fault| (Some(status), fault))
+            receive(reply, order.facts.stream, hide_usage, endpoint.family.cost)
+                .await
+                .map(|served| (status, served))
+                .map_err(|fault| (Some(status), fault))
         }
         Ok(reply) => return Err(reject(order, endpoint, permit, reply).await),
         Err(fault) => Err((None, fault)),
@@ -222,13 +225,13 @@ impl OpenOrder {
 }
 
 /// A success: the whole of it, or a stream up to its first piece (until then another endpoint may still serve).
-async fn receive(reply: ProviderReply, stream: bool, hide_usage: bool) -> Result<Executed, ProviderFault> {
+async fn receive(reply: ProviderReply, stream: bool, hide_usage: bool, cost: Option<CostForm>) -> Result<Executed, ProviderFault> {
     let content_type = reply.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
     if stream && content_type.as_bytes().starts_with(b"text/event-stream") {
-        return start(content_type, reply.body, StreamScan::new(hide_usage)).await;
+        return start(content_type, reply.body, StreamScan::new(hide_usage, cost)).await;
     }
     let body = whole(reply.body).await?;
-    match ReplyFacts::read(&body) {
+    match ReplyFacts::read(&body, cost) {
         Some(facts) => Ok(Executed::Whole(Whole { content_type, body, facts })),
         None => Err(garbage("the body is not a reply: no JSON object, or an error under a status of success")),
     }

@@ -56,8 +56,9 @@ impl Quote<'_> {
         sheet.unpriced(usage).is_none() && served.is_none_or(|name| sheet.sells(ServiceTier::served(Some(name), self.asked.tier)))
     }
 
-    /// What real usage costs and is charged, and what these amounts were made of. `served`: the tier that the reply names.
-    pub(super) fn settle(&self, usage: &Usage, served: Option<&str>) -> Result<(Amounts, Rated)> {
+    /// What real usage costs and is charged, and what these amounts were made of. `served`: the tier that the reply names;
+    /// `reported`: what the provider says that it cost, which changes the cost and never the charge.
+    pub(super) fn settle(&self, usage: &Usage, served: Option<&str>, reported: Option<Exact>) -> Result<(Amounts, Rated)> {
         let rating = Rating { tier: ServiceTier::served(served, self.asked.tier), ..self.asked };
         let rated = Rated {
             price: Arc::clone(self.price),
@@ -65,7 +66,7 @@ impl Quote<'_> {
             sell: self.sell.clone(),
             builder: self.builder,
             upstream: self.own_key.then_some(Exact::ZERO),
-            reported: None,
+            reported,
         };
         rated.rate(usage)
     }

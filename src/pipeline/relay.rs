@@ -122,7 +122,7 @@ impl Live {
             StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
             StreamEnd::Cut => ("provider_cut", Some(ErrorKind::StreamCut)),
         };
-        let nothing = self.scan.delivered_tokens == 0 && self.scan.usage.is_none();
+        let nothing = self.scan.delivered_tokens == 0 && self.scan.report.usage.is_none();
         let outcome = match end {
             StreamEnd::Complete => None,
             StreamEnd::ErrorEvent | StreamEnd::Cut if nothing => Some(Outcome::Undelivered),
@@ -136,7 +136,7 @@ impl Live {
             attempt.ended_at_ms = self.order.cx.pipeline.clock.now().0;
         }
         self.order.close(Ending {
-            usage: self.scan.usage,
+            report: self.scan.report,
             service_tier: self.scan.service_tier.take(),
             delivered: self.left_at.unwrap_or(self.scan.delivered_tokens),
             sent: self.scan.delivered_tokens,

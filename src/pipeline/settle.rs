@@ -6,14 +6,15 @@ use super::record::Settling;
 use super::relay::Relay;
 use super::reserve::{OpenOrder, estimated_input, output_bound};
 use super::{Reply, ReplyBody};
-use crate::base::{Error, ErrorKind, Money, OrderId};
+use crate::base::{Error, ErrorKind, Exact, Money, OrderId};
 use crate::domain::catalog::{Meter, Usage};
 use crate::domain::ledger::{
-    Amounts, AttemptOutcome, Borne, Command, CostTo, Loss, OrderReceipt, Outcome, Rated, Reply as LedgerReply, Settle, SettlementPolicy,
-    UsageSource,
+    Amounts, AttemptOutcome, Borne, Command, CostSource, CostTo, Loss, OrderReceipt, Outcome, Rated, Reply as LedgerReply, Settle,
+    SettlementPolicy, UsageSource,
 };
 use crate::domain::usage::CallRecord;
-use crate::protocol::{Operation, ReadUsage};
+use crate::protocol::Operation;
+use crate::protocol::openai::{ReportedCost, UsageReport};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -26,8 +27,8 @@ const CHARGE: HeaderName = HeaderName::from_static("x-gotoai-charge");
 
 /// How a call ended, as money sees it.
 pub(super) struct Ending {
-    /// The provider's count, if it gave one.
-    pub(super) usage: Option<ReadUsage>,
+    /// The provider's count and its cost, as far as it gave them.
+    pub(super) report: UsageReport,
     /// The class of service, in the provider's words.
     pub(super) service_tier: Option<Box<str>>,
     /// Output tokens that reached the caller, estimated.
@@ -48,7 +49,7 @@ impl Ending {
     /// An end without service.
     fn unserved(status: u16, error: Option<ErrorKind>, finish: &'static str) -> Self {
         Self {
-            usage: None,
+            report: UsageReport::default(),
             service_tier: None,
             delivered: 0,
             sent: 0,
@@ -72,7 +73,7 @@ impl OpenOrder {
             Operation::Embeddings => 0,
         };
         let ending = Ending {
-            usage: whole.facts.usage,
+            report: whole.facts.report,
             service_tier: whole.facts.service_tier,
             delivered,
             sent: delivered,
@@ -158,20 +159,23 @@ impl OpenOrder {
             self.cx.pipeline.record(&self.record(&ending, usage, None), None);
             return None;
         };
-        let booked = self.amounts(&usage, usage_source, &ending);
+        let reported = self.reported(&ending).filter(|_| usage_source != UsageSource::None);
+        let booked = self.amounts(&usage, usage_source, &ending, reported);
         // What has no price is not in the amounts: they are then not the last word.
         let unpriced = booked.as_ref().is_some_and(|booked| !booked.covered) && usage_source == UsageSource::Provider;
         let usage_source = if unpriced { UsageSource::Estimated } else { usage_source };
-        let record = self.record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts.charge));
+        let mut record = self.record(&ending, usage, booked.as_ref().map(|booked| booked.borne.amounts.charge));
         let served = self.endpoint.as_ref().filter(|_| usage_source != UsageSource::None);
         let builder = self.cx.principal.as_ref().and_then(|principal| principal.builder.as_ref());
-        let ticket = ledger.submit(Command::Settle(Box::new(Settle {
+        let settle = Settle {
             order: self.cx.order,
             endpoint: served.map(|endpoint| Arc::clone(&endpoint.id)),
             provider: served.map(|endpoint| Arc::clone(&endpoint.provider_name)),
             usage,
             usage_source,
             amounts: booked.as_ref().map(|booked| booked.borne.amounts),
+            // What is billed to the caller's own key is no cost of ours.
+            unpriced_cost: reported.filter(|_| booked.is_none() && served.is_some_and(|endpoint| !endpoint.own_key)),
             outcome: ending.outcome.filter(|_| usage_source != UsageSource::None),
             loss: booked.as_ref().map_or(Money::ZERO, |booked| booked.borne.loss),
             suspense: booked.as_ref().is_some_and(|booked| booked.suspense),
@@ -182,13 +186,15 @@ impl OpenOrder {
             provider_request_id: ending.provider_request_id,
             finish: ending.finish,
             answer: self.cx.marked.as_ref().zip(ending.answer).and_then(|(marked, (kind, body))| marked.seal(&kind, &body)),
-        })));
+        };
+        (record.cost, record.cost_reported) = (settle.cost(), settle.cost_source() == CostSource::Reported);
+        let ticket = ledger.submit(Command::Settle(Box::new(settle)));
         Some(Settling::new(ticket, record, &self.cx.pipeline))
     }
 
     /// Real usage where the provider gave it; else an estimate that is never zero when something may be billed.
     fn usage(&self, ending: &Ending) -> (Usage, UsageSource) {
-        if let Some(read) = &ending.usage {
+        if let Some(read) = &ending.report.usage {
             return (
                 Usage::from(*read).with(Meter::Request, 1),
                 if read.consistent { UsageSource::Provider } else { UsageSource::Estimated },
@@ -217,6 +223,20 @@ impl OpenOrder {
         (usage, UsageSource::Estimated)
     }
 
+    /// What the provider says that the call cost: to us, or to whose key it was.
+    fn reported(&self, ending: &Ending) -> Option<Exact> {
+        let endpoint = self.endpoint.as_ref()?;
+        match ending.report.cost? {
+            ReportedCost::Told { billed, passed_on } if endpoint.own_key => passed_on.and_then(|more| billed.checked_add(more)),
+            // What it passed on is billed by somebody else, who is not paid through this provider's accounts.
+            ReportedCost::Told { billed, .. } => Some(billed),
+            ReportedCost::Absurd => {
+                tracing::warn!(order = %self.cx.order, endpoint = &*endpoint.id, "the reply names a cost that no call has; usage and price make it");
+                None
+            }
+        }
+    }
+
     /// Failed attempts before the last, one entry a provider. The last one, if it failed and may be billed, is what is being
     /// settled as undelivered.
     fn losses(&mut self, source: UsageSource) -> Vec<Loss> {
@@ -236,7 +256,7 @@ impl OpenOrder {
     }
 
     /// What is booked, under the settlement policy where the call did not end well; `None` when no price is known.
-    fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending) -> Option<Booked> {
+    fn amounts(&self, usage: &Usage, source: UsageSource, ending: &Ending, reported: Option<Exact>) -> Option<Booked> {
         if source == UsageSource::None {
             return Some(Booked {
                 borne: Borne { amounts: Amounts::ZERO, loss: Money::ZERO },
@@ -246,14 +266,14 @@ impl OpenOrder {
             });
         }
         let quote = self.cx.quote(&self.facts, self.endpoint.as_ref()?)?;
-        let settle = |usage: &Usage| match quote.settle(usage, ending.service_tier.as_deref()) {
+        let settle = |usage: &Usage, reported| match quote.settle(usage, ending.service_tier.as_deref(), reported) {
             Ok(settled) => Some(settled),
             Err(error) => {
                 tracing::error!(order = %self.cx.order, %error, "the usage is beyond any amount; booked as unknown spend");
                 None
             }
         };
-        let (used, rated) = settle(usage)?;
+        let (used, rated) = settle(usage, reported)?;
         let covered = quote.covers(usage, ending.service_tier.as_deref());
         let Some(outcome) = ending.outcome else {
             return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false, covered });
@@ -262,8 +282,13 @@ impl OpenOrder {
         let output = usage.output_tokens();
         // A provider that cut the stream and counted all the same has counted what it sent: better than our estimate.
         let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;
-        let delivered = if ending.delivered < output && !counted { settle(&delivered(usage, ending.delivered))?.0 } else { used };
-        let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated;
+        let delivered = if ending.delivered < output && !counted {
+            let part = settle(&delivered(usage, ending.delivered), None)?.0;
+            if reported.is_some() { part.at_share_of(&used, settle(usage, None)?.0.cost).ok()? } else { part }
+        } else {
+            used
+        };
+        let suspense = legs.cost == CostTo::Suspense && source == UsageSource::Estimated && reported.is_none();
         Some(Booked { borne: legs.bear(used, delivered), rated: Some(rated), suspense, covered })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod anthropic;
 pub mod billing;
+mod decimal;
 pub mod gemini;
 pub mod openai;
 mod operation;

@@ -1,9 +1,12 @@
-//! Golden vectors: what providers report, and the meters it must be read as (`tests/golden/usage`).
+//! Golden vectors: what providers report, and the meters and the cost it must be read as (`tests/golden/usage`).
 
+use gotoai::base::Exact;
 use gotoai::domain::catalog::Usage;
+use gotoai::domain::provider::Family;
 use gotoai::protocol::{ReadUsage, anthropic, gemini, openai};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::fs;
 use std::path::Path;
 
@@ -21,9 +24,12 @@ struct Case {
     name: String,
     #[serde(rename = "of")]
     _of: String,
-    usage: Value,
+    /// As it is written: a number that passes through a float is another one.
+    usage: Box<RawValue>,
     meters: Value,
     total: u64,
+    /// In nano-units.
+    cost: Option<Exact>,
     #[serde(default = "believed")]
     consistent: bool,
 }
@@ -32,10 +38,10 @@ fn believed() -> bool {
     true
 }
 
-fn read(dialect: &str, usage: &Value) -> Option<ReadUsage> {
-    let json = usage.to_string();
+fn read(dialect: &str, usage: &RawValue) -> Option<ReadUsage> {
+    let json = usage.get();
     match dialect {
-        "openai" => openai::read_usage(json.as_bytes()),
+        "openai" => openai::read_usage(json.as_bytes(), None).usage,
         "anthropic" => anthropic::read_usage(json.as_bytes()),
         "gemini" => gemini::read_usage(json.as_bytes()),
         other => panic!("there is no dialect {other}"),
@@ -72,11 +78,17 @@ fn every_report_is_read_as_its_meters() {
 fn usage_is_found_in_its_reply() {
     for File { provider, cases, .. } in files().into_iter().filter(|file| file.dialect == "openai") {
         for case in cases {
-            let reply = serde_json::json!({ "id": "r", "usage": case.usage, "service_tier": "default" }).to_string();
-            let facts = openai::ReplyFacts::read(reply.as_bytes()).unwrap();
-            let meters = facts.usage.map(|usage| serde_json::to_value(Usage::from(usage)).unwrap());
+            let reply = format!(r#"{{"id":"r","usage":{},"service_tier":"default"}}"#, case.usage);
+            let form = Family::by_name(&provider).and_then(|family| family.cost);
+            let facts = openai::ReplyFacts::read(reply.as_bytes(), form).unwrap();
+            let meters = facts.report.usage.map(|usage| serde_json::to_value(Usage::from(usage)).unwrap());
             assert_eq!(meters, Some(case.meters), "{provider}: {}", case.name);
             assert_eq!(facts.service_tier.as_deref(), Some("default"));
+            let cost = facts.report.cost.map(|cost| match cost {
+                openai::ReportedCost::Told { billed, .. } => billed,
+                openai::ReportedCost::Absurd => panic!("{provider}: {} is no cost", case.name),
+            });
+            assert_eq!(cost, case.cost, "{provider}: {}", case.name);
         }
     }
 }

@@ -112,7 +112,8 @@ def view_page(page: Mapping[str, Any]) -> None:
 
 def view_order(receipt: Mapping[str, Any]) -> None:
     """One order, as its receipt tells it."""
-    money = ("hold", "cost", "cost_uncertain_max", "pass_through", "fee", "builder", "charge")
+    costs = ("cost", "cost_source", "upstream_cost", "cost_uncertain_max")
+    money = ("hold", *costs, "pass_through", "fee", "builder", "charge")
     names = ("state", "wallet", "key", "model", "endpoint", "provider", *money, "usage", "usage_source", "finish")
     times = ("created_at", "finished_at")
     render.facts(f"Order {receipt['order']}", [(name, receipt.get(name)) for name in (*names, *times)])

@@ -27,6 +27,7 @@ FIGURES = (
     "fee",
     "refunded",
     "cost_known",
+    "cost_reported",
     "cost_estimated",
     "cost_uncertain_max",
 )

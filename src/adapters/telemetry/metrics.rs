@@ -208,6 +208,8 @@ impl Recorder for Metrics {
             input_tokens = call.usage.input_tokens(),
             output_tokens = call.usage.output_tokens(),
             charge = call.charge.map(tracing::field::display),
+            cost = call.cost.map(tracing::field::display),
+            cost_source = call.cost.map(|_| if call.cost_reported { "reported" } else { "computed" }),
             duration_ms = u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX),
             finish = call.finish,
             "call"

@@ -1,7 +1,7 @@
 //! Owns: an order as shown to people and programs: one shape for the HTTP door, the command line and Python.
 
-use crate::base::Money;
-use crate::domain::ledger::{Attempt, OrderReceipt};
+use crate::base::{Money, Rounding};
+use crate::domain::ledger::{Attempt, OrderReceipt, SettlePayload};
 use serde_json::{Value, json};
 
 /// Amounts are decimal text in USD; times RFC 3339.
@@ -27,6 +27,9 @@ pub fn receipt(order: &OrderReceipt) -> Value {
         "fee": row.fee,
         "builder": row.builder.as_ref().map(|(name, share)| json!({ "name": **name, "amount": share })),
         "cost": row.cost,
+        // Where no cost is known, or the call is still open, nobody has said any.
+        "cost_source": settled.filter(|s| s.cost_exact.is_some()).map(|s| s.cost_source),
+        "upstream_cost": settled.and_then(upstream_cost),
         "cost_uncertain_max": order.cost_uncertain_max(),
         "absorbed": settled.map(|s| Money::nano(s.absorbed_nano)).filter(|absorbed| !absorbed.is_zero()),
         "usage": settled.map(|s| s.usage),
@@ -39,6 +42,11 @@ pub fn receipt(order: &OrderReceipt) -> Value {
         "expires_at": row.expires_at.to_string(),
         "finished_at": row.finished_at.map(|at| at.to_string()),
     })
+}
+
+/// What the provider bills to the caller's own key, which is no cost of ours.
+fn upstream_cost(settled: &SettlePayload) -> Option<Money> {
+    settled.rated.as_ref()?.upstream_cost_exact?.round(Rounding::HalfEven)
 }
 
 fn attempt(attempt: &Attempt) -> Value {

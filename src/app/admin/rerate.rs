@@ -181,7 +181,7 @@ fn unpinned(
     let sell: Sell = sell_for(own, &gateway.settings.ledger.markup, gateway.settings.ledger.fee, provider, model);
     let own_key = prices.endpoint.as_ref().is_some_and(|endpoint| endpoint.own_key);
     let rating = Rating::standard(order.order.created_at);
-    Rated { price, rating, sell, builder, upstream: own_key.then_some(Exact::ZERO), reported: None }
+    Rated { price, rating, sell, builder, upstream: own_key.then_some(Exact::ZERO), reported: settled.reported_cost() }
 }
 
 /// A call that did not end well was charged a part by the settlement policy: the same part of the new price.

@@ -89,6 +89,7 @@ fn view(spend: &Spend) -> Result<Map<String, Value>> {
         ("fee", json!(nano(spend.fee_nano)?)),
         ("refunded", json!(nano(spend.refunded_nano)?)),
         ("cost_known", json!(nano(spend.cost_known_nano)?)),
+        ("cost_reported", json!(nano(spend.cost_reported_nano)?)),
         ("cost_estimated", json!(nano(spend.cost_estimated_nano)?)),
         ("cost_uncertain_max", json!(nano(spend.cost_uncertain_max_nano)?)),
     ];

@@ -3,11 +3,11 @@
 
 use super::once::{Once, SealedAnswer};
 use super::operation::Operation;
-use super::order::{OrderState, UsageSource};
+use super::order::{CostSource, OrderState, UsageSource};
 use super::rated::Rated;
 use super::settle::Amounts;
 use super::terms::Outcome;
-use crate::base::{Error, ErrorKind, KeyId, Money, OrderId, Timestamp};
+use crate::base::{Error, ErrorKind, Exact, KeyId, Money, OrderId, Rounding, Timestamp};
 use crate::domain::catalog::Usage;
 use crate::domain::identity::UserPath;
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,8 @@ pub struct Settle {
     pub usage_source: UsageSource,
     /// `None` when the price is unknown although something was used.
     pub amounts: Option<Amounts>,
+    /// What the provider reports as the cost of a call whose price is unknown.
+    pub unpriced_cost: Option<Exact>,
     /// `None`: served to its end, or nothing was used.
     pub outcome: Option<Outcome>,
     /// The part of the cost that the settlement policy leaves with the platform.
@@ -145,6 +147,28 @@ pub struct Settle {
     pub finish: &'static str,
     /// The answer to a marked request, where it is kept.
     pub answer: Option<SealedAnswer>,
+}
+
+impl Settle {
+    /// Ours, before it is rounded; `None`: nobody knows it.
+    pub fn cost_exact(&self) -> Option<Exact> {
+        self.amounts.map_or(self.unpriced_cost, |amounts| Some(amounts.cost_exact))
+    }
+
+    pub fn cost(&self) -> Option<Money> {
+        match self.amounts {
+            Some(amounts) => Some(amounts.cost),
+            None => self.unpriced_cost.and_then(|cost| cost.round(Rounding::HalfEven)),
+        }
+    }
+
+    pub fn cost_source(&self) -> CostSource {
+        match (&self.rated, self.amounts, self.unpriced_cost) {
+            (Some(rated), ..) => rated.cost_source(),
+            (None, None, Some(_)) => CostSource::Reported,
+            (None, ..) => CostSource::Computed,
+        }
+    }
 }
 
 /// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has

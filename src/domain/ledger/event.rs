@@ -3,7 +3,7 @@
 
 use super::chain::{Hash, sha256};
 use super::command::{Attempt, Loss};
-use super::order::{Counted, OrderState, UsageSource};
+use super::order::{CostSource, Counted, OrderState, UsageSource};
 use super::posting::Posting;
 use super::rated::RatedTerms;
 use super::terms::Outcome;
@@ -252,6 +252,9 @@ pub struct SettlePayload {
     /// Exact amounts in nano-units, `num` or `num/den`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_exact: Option<Exact>,
+    /// `computed` is left out.
+    #[serde(default, skip_serializing_if = "CostSource::is_computed")]
+    pub cost_source: CostSource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charge_exact: Option<Exact>,
     /// What was charged after all limits; differs from the rounded exact charge only by what was absorbed.
@@ -293,6 +296,14 @@ pub struct SettlePayload {
     pub actor: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Arc<str>>,
+}
+
+impl SettlePayload {
+    /// The provider's own figure of the cost, on whatever key.
+    pub fn reported_cost(&self) -> Option<Exact> {
+        let unpriced = self.cost_exact.filter(|_| self.cost_source == CostSource::Reported);
+        self.rated.as_ref().map_or(unpriced, |rated| rated.reported_cost_exact)
+    }
 }
 
 /// An order's figures within a closed bill.

@@ -121,6 +121,8 @@ impl Table {
                 ("provider", Text),
                 ("endpoint", Text),
                 ("usage_source", Text),
+                // Empty: computed from usage and price.
+                ("cost_source", Text),
                 ("finish", Text),
                 ("reserve_seq", Number),
                 ("final_seq", Number),

@@ -36,7 +36,7 @@ pub use operation::{
     Action, Adjust, AssignPayment, CloseGap, Follows, GrantMoney, Invoice, Move, OpenWallet, Operated, Operation, Payment, Payout, Refund,
     SetTerms, TopUp, TrueUp, UnassignedPayment, WalletName,
 };
-pub use order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
+pub use order::{CostSource, Counted, HoldSource, Order, OrderState, Part, UsageSource};
 pub use posting::{Posting, PostingCode};
 pub use rated::{Rated, RatedTerms};
 pub use reader::{LedgerReader, SettledQuery, Span};

@@ -63,6 +63,23 @@ pub enum UsageSource {
     None,
 }
 
+/// How the cost of an order became known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostSource {
+    /// From usage and the pinned price.
+    #[default]
+    Computed,
+    /// The provider said so, in its reply or its bill.
+    Reported,
+}
+
+impl CostSource {
+    pub fn is_computed(&self) -> bool {
+        *self == Self::Computed
+    }
+}
+
 /// Where a hold was taken from, and where its rest returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

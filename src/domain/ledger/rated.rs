@@ -3,6 +3,7 @@
 //! Refuses to know: rounding and postings.
 
 use super::chain::hex;
+use super::order::CostSource;
 use super::settle::{Amounts, own_key_amounts, settle_amounts};
 use crate::base::{Exact, Ratio, Result, Timestamp};
 use crate::domain::catalog::{PinnedPrice, PriceSheet, Rating, Sell, ServiceTier, Usage};
@@ -65,7 +66,7 @@ impl Rated {
         let sheet = &self.price.sheet;
         if self.upstream.is_some() {
             let (amounts, upstream) = own_key_amounts(usage, sheet, &self.rating, &self.sell, self.builder)?;
-            return Ok((amounts, Self { upstream: Some(upstream), ..self }));
+            return Ok((amounts, Self { upstream: Some(self.reported.unwrap_or(upstream)), ..self }));
         }
         let amounts = settle_amounts(usage, sheet, &self.rating, &self.sell, self.builder)?;
         let amounts = match self.reported {
@@ -73,6 +74,11 @@ impl Rated {
             None => amounts,
         };
         Ok((amounts, self))
+    }
+
+    /// What makes the cost.
+    pub fn cost_source(&self) -> CostSource {
+        if self.reported.is_some() { CostSource::Reported } else { CostSource::Computed }
     }
 
     pub fn terms(&self) -> RatedTerms {

@@ -34,6 +34,13 @@ impl Amounts {
         Ok(Self { cost_exact, cost, ..self })
     }
 
+    /// The part of a call, with its share of what the whole really cost: as large as its own cost is of `priced`, the whole's cost by
+    /// the same price.
+    pub fn at_share_of(self, whole: &Self, priced: Money) -> Result<Self> {
+        let share = whole.cost_exact.checked_mul(self.cost.as_nano().into(), priced.as_nano().into());
+        self.at_cost(share.unwrap_or(whole.cost_exact))
+    }
+
     /// The charge as `part` is to `whole`, leg by leg; the cost stays.
     #[must_use]
     pub fn in_proportion(self, part: Money, whole: Money) -> Self {

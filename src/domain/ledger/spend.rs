@@ -5,7 +5,7 @@
 //! [0, hold], whatever estimate is booked meanwhile.
 
 use super::command::{Attempt, AttemptOutcome};
-use super::order::{OrderState, UsageSource};
+use super::order::{CostSource, OrderState, UsageSource};
 use super::reader::Span;
 use super::store::OrderReceipt;
 use crate::base::{Date, Money};
@@ -54,7 +54,7 @@ pub struct SpendQuery {
 pub struct Spend {
     pub orders: u64,
     pub open_orders: u64,
-    /// Used or tried without a price: neither charge nor cost has a bound.
+    /// Used or tried without a price: the charge has no bound, and the cost none but where the provider reported it.
     pub unpriced_orders: u64,
     pub input_tokens: u64,
     pub output_tokens: u64,
@@ -67,8 +67,10 @@ pub struct Spend {
     /// The part of what was charged that is not the provider's.
     pub fee_nano: i128,
     pub refunded_nano: i128,
-    /// What providers counted.
+    /// What providers counted, or said that it costs.
     pub cost_known_nano: i128,
+    /// The part of it that is the providers' own figure, and not their count at our price.
+    pub cost_reported_nano: i128,
     /// Booked without a count.
     pub cost_estimated_nano: i128,
     /// Beyond what is known, providers may bill so much at most, whatever is estimated.
@@ -88,6 +90,7 @@ impl AddAssign for Spend {
         self.fee_nano += other.fee_nano;
         self.refunded_nano += other.refunded_nano;
         self.cost_known_nano += other.cost_known_nano;
+        self.cost_reported_nano += other.cost_reported_nano;
         self.cost_estimated_nano += other.cost_estimated_nano;
         self.cost_uncertain_max_nano += other.cost_uncertain_max_nano;
     }
@@ -122,7 +125,8 @@ impl OrderReceipt {
             add(self.tried_at(&loss.provider), Spend { cost_estimated_nano: i128::from(loss.cost_nano), ..Spend::default() });
         }
         for loss in &settled.confirmed {
-            add(self.tried_at(&loss.provider), Spend { cost_known_nano: i128::from(loss.cost_nano), ..Spend::default() });
+            let cost_nano = i128::from(loss.cost_nano);
+            add(self.tried_at(&loss.provider), Spend { cost_known_nano: cost_nano, cost_reported_nano: cost_nano, ..Spend::default() });
         }
         if self.has_crashed() && self.order.cost.is_none() {
             let cost_estimated_nano = i128::from(self.order.input_cost.as_nano());
@@ -161,6 +165,9 @@ impl OrderReceipt {
         (spend.input_tokens, spend.output_tokens) = (settled.usage.input_tokens(), settled.usage.output_tokens());
         let cost = if self.is_counted() { &mut spend.cost_known_nano } else { &mut spend.cost_estimated_nano };
         *cost = nano(order.cost);
+        if settled.cost_source == CostSource::Reported {
+            spend.cost_reported_nano = nano(order.cost);
+        }
         spend
     }
 
@@ -195,7 +202,7 @@ impl OrderReceipt {
         let Some(settled) = &self.settlement else { return false };
         match settled.usage_source {
             UsageSource::Provider | UsageSource::Cache => true,
-            UsageSource::Estimated => settled.rated.as_ref().is_some_and(|rated| rated.reported_cost_exact.is_some()),
+            UsageSource::Estimated => settled.cost_source == CostSource::Reported,
             // Nothing was charged; a cost is there only where its bill came.
             UsageSource::None => self.order.cost.is_some_and(|cost| !cost.is_zero()),
         }

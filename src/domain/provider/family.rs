@@ -1,6 +1,8 @@
 //! Owns: the OpenAI-compatible vendors as rows of data. A new vendor is a new row, never new code.
 //! Refuses to know: instances, keys and models (settings).
 
+use crate::protocol::openai::CostForm;
+
 /// What a provider does with a stream whose reader has left, which decides how the order is settled (ledger law, cases
 /// 10a and 10b; source: OpenRouter's table of providers that support stream cancellation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Family {
     pub request_id_header: &'static str,
     /// The request member that bounds a reply, where the caller wrote none.
     pub output_limit: &'static str,
+    /// How its replies say what the call cost, where it documents that all of them do. Such a cost goes before usage times price.
+    pub cost: Option<CostForm>,
     pub quirks: &'static [Quirk],
 }
 
@@ -61,6 +65,7 @@ const fn hosted(name: &'static str, base_url: &'static str, disconnect: Disconne
         disconnect,
         request_id_header: "x-request-id",
         output_limit: "max_tokens",
+        cost: None,
         quirks: &[],
     }
 }
@@ -74,6 +79,7 @@ const fn own(name: &'static str, base_url: Option<&'static str>) -> Family {
         disconnect: Disconnect::Abort,
         request_id_header: "x-request-id",
         output_limit: "max_tokens",
+        cost: None,
         quirks: &[],
     }
 }
@@ -84,15 +90,26 @@ const fn own(name: &'static str, base_url: Option<&'static str>) -> Family {
 /// only when asked (vercel/ai#17986); OpenRouter ignores it and always reports (its page "Usage Accounting"); DeepSeek's own
 /// request example carries it; `LangChain`'s Groq client sends it by default (in May 2024 Groq still refused it,
 /// vercel/ai#1578); nothing was found that speaks against xAI and Fireworks.
+/// `cost`: OpenRouter's page "Usage Accounting" (in every reply, and in a stream's last event; `usage: {include: true}` is deprecated
+/// and without effect) and xAI's page "Cost Tracking" promise it for every reply. Perplexity documents one too and has no row here;
+/// what others write is an estimate, or undocumented. A server that nobody knows (`custom`) is not believed.
 const FAMILIES: &[Family] = &[
     Family {
         request_id_header: "x-client-request-id",
         output_limit: "max_completion_tokens",
         ..hosted("openai", "https://api.openai.com/v1", Disconnect::Abort)
     },
-    Family { request_id_header: "x-client-request-id", ..hosted("openrouter", "https://openrouter.ai/api/v1", Disconnect::Abort) },
+    Family {
+        request_id_header: "x-client-request-id",
+        cost: Some(CostForm::Credits),
+        ..hosted("openrouter", "https://openrouter.ai/api/v1", Disconnect::Abort)
+    },
     Family { output_limit: "max_completion_tokens", ..hosted("groq", "https://api.groq.com/openai/v1", Disconnect::Drain) },
-    Family { output_limit: "max_completion_tokens", ..hosted("xai", "https://api.x.ai/v1", Disconnect::Abort) },
+    Family {
+        output_limit: "max_completion_tokens",
+        cost: Some(CostForm::Ticks),
+        ..hosted("xai", "https://api.x.ai/v1", Disconnect::Abort)
+    },
     hosted("deepseek", "https://api.deepseek.com", Disconnect::Abort),
     Family { quirks: &[Quirk::NoStreamOptions], ..hosted("mistral", "https://api.mistral.ai/v1", Disconnect::Drain) },
     hosted("together", "https://api.together.xyz/v1", Disconnect::Abort),

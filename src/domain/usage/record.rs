@@ -25,6 +25,10 @@ pub struct CallRecord {
     pub attempts: u32,
     pub usage: Usage,
     pub charge: Option<Money>,
+    /// What it cost us.
+    pub cost: Option<Money>,
+    /// The provider said so; else usage and price make it.
+    pub cost_reported: bool,
     pub finish: &'static str,
     pub duration: Duration,
     /// Until the provider's first byte.

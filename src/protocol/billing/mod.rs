@@ -7,7 +7,6 @@
 mod anthropic;
 mod aws;
 mod bill;
-mod decimal;
 mod focus;
 mod openai;
 mod openrouter;
@@ -16,6 +15,7 @@ mod sheet;
 mod time;
 mod words;
 
+use super::decimal;
 pub use bill::{Bill, BillRow, Counter, Counts, LineKind, Unread};
 
 /// Whose file it is, and in which form.

@@ -1,6 +1,7 @@
 //! The OpenAI dialect: requests read just enough to route and price them, replies just enough to settle them, and errors.
 //! Bodies stay bytes; only the members that must change are spliced.
 
+mod cost;
 mod error;
 mod models;
 mod plain;
@@ -10,9 +11,10 @@ mod search;
 mod stream;
 mod usage;
 
+pub use cost::{CostForm, ReportedCost};
 pub use error::error_envelope;
 pub use models::{ModelObject, model_list, model_object};
 pub use reply::ReplyFacts;
 pub use request::{Edits, RequestFacts};
 pub use stream::{StreamEnd, StreamScan};
-pub use usage::read_usage;
+pub use usage::{UsageReport, read_usage};

@@ -1,9 +1,10 @@
 //! Owns: what the gateway reads of a chat stream in passing: usage, end marks, how much was delivered. Events go on as the
 //! provider's bytes; only a usage chunk that the gateway itself asked for is taken out.
 
+use super::cost::CostForm;
 use super::reply::text;
-use super::usage::read_usage;
-use crate::protocol::{ReadUsage, sse};
+use super::usage::{UsageReport, read_usage};
+use crate::protocol::sse;
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use memchr::memmem::Finder;
@@ -29,8 +30,11 @@ pub struct StreamScan {
     splitter: sse::Splitter,
     /// Take out the usage chunk: the caller did not ask for it.
     hide_usage: bool,
+    /// How the provider tells costs, if it does.
+    cost: Option<CostForm>,
     pub id: Option<String>,
-    pub usage: Option<ReadUsage>,
+    /// What its usage chunks say.
+    pub report: UsageReport,
     /// The class of service, as the first event or the one with the usage names it.
     pub service_tier: Option<Box<str>>,
     /// Tokens delivered, estimated: for each event with content its bytes / 4, at least one.
@@ -54,12 +58,13 @@ struct Chunk<'a> {
 }
 
 impl StreamScan {
-    pub fn new(hide_usage: bool) -> Self {
+    pub fn new(hide_usage: bool, cost: Option<CostForm>) -> Self {
         Self {
             splitter: sse::Splitter::default(),
             hide_usage,
+            cost,
             id: None,
-            usage: None,
+            report: UsageReport::default(),
             service_tier: None,
             delivered_tokens: 0,
             done: false,
@@ -165,13 +170,12 @@ impl StreamScan {
 
     fn take_usage(&mut self, data: &[u8]) -> bool {
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return false };
-        let read = chunk.usage.and_then(|raw| read_usage(raw.get().as_bytes()));
-        // Some providers repeat a running count: the last one holds.
-        self.usage = read.or(self.usage);
+        let read = chunk.usage.map_or_else(UsageReport::default, |raw| read_usage(raw.get().as_bytes(), self.cost));
+        self.report.update(read);
         if let Some(tier) = chunk.service_tier {
             self.service_tier = Some(tier.into());
         }
-        self.hide_usage && read.is_some() && is_empty_list(chunk.choices)
+        self.hide_usage && !read.is_empty() && is_empty_list(chunk.choices)
     }
 
     fn is_hidden(&self, event: &[u8]) -> bool {
@@ -231,7 +235,7 @@ mod tests {
     const DONE: &str = "data: [DONE]\n\n";
 
     fn run(hide: bool, text: &str, step: usize) -> (String, StreamScan) {
-        let mut scan = StreamScan::new(hide);
+        let mut scan = StreamScan::new(hide, Some(CostForm::Credits));
         let mut out = String::new();
         for piece in text.as_bytes().chunks(step) {
             out.push_str(std::str::from_utf8(&scan.pass(Bytes::copy_from_slice(piece)).unwrap()).unwrap());
@@ -245,7 +249,7 @@ mod tests {
         for step in [1, 7, 64, 10_000] {
             let (out, mut scan) = run(true, &all, step);
             assert_eq!(out, [ROLE, TEXT, STOP, DONE].concat());
-            assert_eq!(scan.usage.map(|usage| (usage.input_uncached, usage.output_text)), Some((3, 2)));
+            assert_eq!(scan.report.usage.map(|usage| (usage.input_uncached, usage.output_text)), Some((3, 2)));
             assert_eq!((scan.finish(), scan.id.as_deref()), ((StreamEnd::Complete, Bytes::new()), Some("c1")));
             assert_eq!(run(false, &all, step).0, all);
         }
@@ -269,7 +273,7 @@ mod tests {
         }
         let (_, mut scan) = run(true, &[ROLE, TEXT, STOP, USAGE.trim_end()].concat(), 50);
         assert_eq!(scan.finish(), (StreamEnd::Complete, Bytes::new()), "the usage was asked for by the gateway");
-        assert!(scan.usage.is_some());
+        assert!(scan.report.usage.is_some());
         let (_, mut scan) = run(true, &[ROLE, TEXT.trim_end()].concat(), 50);
         assert_eq!(scan.finish(), (StreamEnd::Cut, Bytes::from_static(TEXT.trim_end().as_bytes())));
     }

@@ -1,7 +1,8 @@
-//! Owns: from a usage object of the OpenAI dialect to disjoint meters. The most repeated cost bug of the field is counting
+//! Owns: from a usage object of the OpenAI dialect to disjoint meters, and to what it says that the call cost. The most repeated cost bug of the field is counting
 //! cached tokens twice; here every token is in exactly one meter, and the parts add up to the provider's totals.
 //! Refuses to know: prices, and what to do with a count that does not add up.
 
+use super::cost::{CostForm, CostMembers, ReportedCost};
 use crate::protocol::usage::{ReadUsage, Rest, absurd};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -43,6 +44,15 @@ struct Reported<'a> {
     num_search_queries: Option<u64>,
     /// xAI's Live Search, which billed sources and not searches. No meter counts them, so what they cost is never known.
     num_sources_used: Option<u64>,
+    // What vendors write in these is read only where the family is one that writes it.
+    #[serde(borrow)]
+    cost: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cost_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    is_byok: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cost_in_usd_ticks: Option<&'a RawValue>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -72,16 +82,47 @@ impl ServerTools {
     }
 }
 
-/// Reads a usage object; `None` if it is none or holds no count at all.
-pub fn read_usage(json: &[u8]) -> Option<ReadUsage> {
-    meters(&serde_json::from_slice(json).ok()?)
+/// What a usage object says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageReport {
+    /// `None`: it holds no count at all.
+    pub usage: Option<ReadUsage>,
+    /// What the call cost, where its vendor says so in this form.
+    pub cost: Option<ReportedCost>,
+}
+
+impl UsageReport {
+    fn of(reported: &Reported<'_>, cost: Option<CostForm>) -> Self {
+        Self { usage: meters(reported), cost: cost.and_then(|form| reported.costs().read(form)) }
+    }
+
+    /// It says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.usage.is_none() && self.cost.is_none()
+    }
+
+    /// Some vendors repeat a running count: the last one holds.
+    pub fn update(&mut self, newer: Self) {
+        *self = Self { usage: newer.usage.or(self.usage), cost: newer.cost.or(self.cost) };
+    }
+}
+
+impl<'a> Reported<'a> {
+    fn costs(&self) -> CostMembers<'a> {
+        CostMembers { cost: self.cost, cost_details: self.cost_details, is_byok: self.is_byok, cost_in_usd_ticks: self.cost_in_usd_ticks }
+    }
+}
+
+/// Reads a usage object, and in it a cost in this form.
+pub fn read_usage(json: &[u8], cost: Option<CostForm>) -> UsageReport {
+    serde_json::from_slice(json).map_or_else(|_| UsageReport::default(), |reported| UsageReport::of(&reported, cost))
 }
 
 /// The same of the object that the text begins with, and where it ends.
-pub(super) fn read_leading_usage(json: &[u8]) -> Option<(ReadUsage, usize)> {
+pub(super) fn read_leading_usage(json: &[u8], cost: Option<CostForm>) -> Option<(UsageReport, usize)> {
     let mut values = serde_json::Deserializer::from_slice(json).into_iter();
-    let usage = meters(&values.next()?.ok()?)?;
-    Some((usage, values.byte_offset()))
+    let report = UsageReport::of(&values.next()?.ok()?, cost);
+    Some((report, values.byte_offset()))
 }
 
 fn meters(reported: &Reported<'_>) -> Option<ReadUsage> {
@@ -159,7 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> ReadUsage {
-        read_usage(text.as_bytes()).unwrap()
+        read_usage(text.as_bytes(), None).usage.unwrap()
     }
 
     #[test]
@@ -168,7 +209,7 @@ mod tests {
         for nothing in
             ["{}", "null", r#"{"prompt_tokens":99999999999999999}"#, r#"{"total_tokens":5}"#, r#"{"type":"duration","seconds":-1}"#]
         {
-            assert_eq!(read_usage(nothing.as_bytes()), None, "{nothing}");
+            assert_eq!(read_usage(nothing.as_bytes(), None), UsageReport::default(), "{nothing}");
         }
     }
 
@@ -210,7 +251,7 @@ mod tests {
         #[test]
         fn no_usage_makes_it_panic(counts in proptest::array::uniform6(any::<u64>())) {
             let [a, b, c, d, e, f] = counts;
-            let _ = read_usage(format!(r#"{{"prompt_tokens":{a},"completion_tokens":{b},"total_tokens":{c},"prompt_tokens_details":{{"cached_tokens":{d},"image_tokens":{e}}},"completion_tokens_details":{{"reasoning_tokens":{f}}}}}"#).as_bytes());
+            let _ = read_usage(format!(r#"{{"prompt_tokens":{a},"completion_tokens":{b},"total_tokens":{c},"prompt_tokens_details":{{"cached_tokens":{d},"image_tokens":{e}}},"completion_tokens_details":{{"reasoning_tokens":{f}}}}}"#).as_bytes(), None);
         }
     }
 }

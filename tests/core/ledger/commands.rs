@@ -97,6 +97,7 @@ pub(crate) fn settling(n: u8, tokens: u64, usage_source: UsageSource) -> Settle 
         usage,
         usage_source,
         amounts: Some(settle_amounts(&usage, &sheet(), &Rating::standard(Timestamp(0)), &Sell::Markup(FEE), Ratio::ZERO).unwrap()),
+        unpriced_cost: None,
         outcome: None,
         loss: Money::ZERO,
         suspense: false,

@@ -234,6 +234,43 @@ fn case_10c_a_reported_cost_settles_an_estimate() {
     assert_eq!(memory.order(order(1)).order.state, OrderState::Finalized);
 }
 
+/// A reply without usage may name its cost. The charge stays an estimate until there is more than that.
+#[test]
+fn case_10c_a_cost_known_from_the_reply_is_no_evidence_for_the_charge() {
+    let mut memory = prepaid(1_000_000);
+    memory.run(&reserve(1, "w", 900_000));
+    let told = |cost| Rated { reported: Exact::new(cost, 1), ..rated() };
+    let used = settling(1, 8000, UsageSource::Estimated);
+    let (amounts, rated) = told(7_900).rate(&used.usage).unwrap();
+    memory.run(&Command::Settle(Box::new(Settle { amounts: Some(amounts), rated: Some(rated), ..used })));
+    assert_eq!(memory.order(order(1)).order.state, OrderState::Provisional);
+    for (op, cost, state) in [(3, 7_900, OrderState::Provisional), (4, 7_850, OrderState::Finalized), (5, 7_850, OrderState::Finalized)] {
+        let base = following(&memory, 8000);
+        let (amounts, rated) = told(cost).rate(&base.usage).unwrap();
+        memory.run(&true_up(op, TrueUp { amounts, rated: Some(rated), usage_source: UsageSource::Estimated, ..base }));
+        assert_eq!(
+            (memory.order(order(1)).order.state, memory.order(order(1)).order.cost),
+            (state, Some(Money::nano(cost.try_into().unwrap())))
+        );
+    }
+}
+
+/// What had no price is charged when it has one; its cost was known before.
+#[test]
+fn case_10c_a_price_that_comes_later_charges_and_leaves_a_reported_cost() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Postpaid, None));
+    memory.run(&Command::Reserve(Box::new(reserving(1, "w", None))));
+    let told = Settle { amounts: None, rated: None, unpriced_cost: Exact::new(6_900, 1), ..settling(1, 6_730, UsageSource::Provider) };
+    memory.run(&Command::Settle(Box::new(told)));
+    let base = following(&memory, 6_730);
+    let reported = memory.order(order(1)).settlement.unwrap().reported_cost();
+    let (amounts, rated) = Rated { reported, ..rated() }.rate(&base.usage).unwrap();
+    memory.run(&true_up(3, TrueUp { amounts, rated: Some(rated), ..base }));
+    moves(&memory, &[("wallet:w:recv", "rev:usage", 6_730), ("wallet:w:recv", "rev:fee", 370)]);
+    assert_eq!(memory.order(order(1)).order.cost, Some(Money::nano(6_900)));
+}
+
 /// What was suspended becomes owed as far as it is billed; what was nobody's leaves the loss it was booked to.
 #[test]
 fn case_11_evidence_clears_suspense_and_loss() {

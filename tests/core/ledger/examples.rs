@@ -170,8 +170,8 @@ fn case_12_a_price_that_changes_in_flight_is_the_margins_affair() {
     memory.run(&reserve(1, "w", 900_000));
     let used = settling(1, 6_730, UsageSource::Provider);
     let reported = Rated { reported: Exact::new(6_900, 1), ..rated() };
-    let (amounts, rated) = reported.rate(&used.usage).unwrap();
-    let served = Settle { amounts: Some(amounts), rated: Some(rated), ..used };
+    let (amounts, terms) = reported.rate(&used.usage).unwrap();
+    let served = Settle { amounts: Some(amounts), rated: Some(terms), ..used };
     assert_eq!(charged(memory.run(&Command::Settle(Box::new(served)))), (OrderState::Finalized, Some(7_100)));
     moves(
         &memory,
@@ -185,6 +185,26 @@ fn case_12_a_price_that_changes_in_flight_is_the_margins_affair() {
     let report = memory.verify();
     let drift = report.notices.iter().find(|notice| notice.check == Check::R14).unwrap();
     assert_eq!(drift.drift_nano, Some(170), "PRICE_DRIFT: {}", drift.detail);
+    // The price is put right: what the old one missed stays in the books, and nothing is left to be put right.
+    memory.run(&reserve(2, "w", 900_000));
+    let right = PriceSheet::new(vec![PriceLine::new(Meter::InputUncached, 1025, 1)], "right".into(), 0);
+    let used = settling(2, 6_730, UsageSource::Provider);
+    let told = Rated { price: PinnedPrice::of(&right), reported: Exact::new(6_900, 1), ..rated() };
+    let (amounts, terms) = told.rate(&used.usage).unwrap();
+    memory.run(&Command::Settle(Box::new(Settle { amounts: Some(amounts), rated: Some(terms), ..used })));
+    let notices = memory.verify().notices;
+    assert!(notices.iter().all(|notice| notice.check != Check::R14), "{notices:?}");
+}
+
+/// Nobody knows a price, the provider says what it cost: that is booked, and nothing charged.
+#[test]
+fn case_12_a_reported_cost_needs_no_price() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Postpaid, None));
+    memory.run(&Command::Reserve(Box::new(reserving(1, "w", None))));
+    let told = Settle { amounts: None, rated: None, unpriced_cost: Exact::new(13_801, 2), ..settling(1, 6_730, UsageSource::Provider) };
+    assert_eq!(charged(memory.run(&Command::Settle(Box::new(told)))), (OrderState::Unpriced, None));
+    moves(&memory, &[("cogs:acme", "prov:acme:payable", 6_900)]);
 }
 
 #[test]

@@ -89,11 +89,13 @@ fn call() -> impl Strategy<Value = Call> {
 
 fn used() -> impl Strategy<Value = Used> {
     let lost = prop_oneof![3 => Just(0), 1 => some()];
-    (amount(), select(&ENDS[..]), any::<bool>(), lost).prop_map(|(tokens, end, with_builder, lost)| Used {
+    let reported = option::weighted(0.3, amount());
+    (amount(), select(&ENDS[..]), any::<bool>(), lost, reported).prop_map(|(tokens, end, with_builder, lost, reported)| Used {
         tokens,
         end,
         with_builder,
         lost,
+        reported,
     })
 }
 

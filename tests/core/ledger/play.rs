@@ -3,7 +3,7 @@
 
 use super::commands::{PROVIDER, dispatch, open, operate, order, rated, reserving, settling, sheet, top_up, without_charge};
 use super::oracle::{Act, Budget, Call, End, Every, INPUT_COST, Step, Used};
-use gotoai::base::{KeyId, Money, Ratio, Timestamp};
+use gotoai::base::{Exact, KeyId, Money, Ratio, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::identity::{ModelPattern, UserPath};
 use gotoai::domain::ledger::{
@@ -97,7 +97,13 @@ fn priced(tokens: i64, own_key: bool, with_builder: bool) -> (Usage, Rated, Amou
 }
 
 fn settle(n: u8, used: &Used) -> Settle {
-    let (usage, rated, amounts) = priced(used.tokens, used.end == End::OwnKey, used.with_builder);
+    let (usage, mut rated, mut amounts) = priced(used.tokens, used.end == End::OwnKey, used.with_builder);
+    rated.reported = used.reported.map(|cost| Exact::new(cost.into(), 1).unwrap());
+    match (used.end, rated.reported) {
+        (End::OwnKey, told) => rated.upstream = told.or(rated.upstream),
+        (_, Some(cost)) => amounts = amounts.at_cost(cost).unwrap(),
+        (_, None) => {}
+    }
     let source = match used.end {
         End::Counted | End::OwnKey | End::Unpriced => UsageSource::Provider,
         End::Estimated | End::Suspended | End::Undelivered => UsageSource::Estimated,
@@ -118,7 +124,7 @@ fn settle(n: u8, used: &Used) -> Settle {
         End::Undelivered => {
             Settle { outcome: Some(Outcome::Undelivered), loss: amounts.cost, amounts: Some(without_charge(amounts)), ..ended }
         }
-        End::Unpriced => Settle { amounts: None, rated: None, ..ended },
+        End::Unpriced => Settle { unpriced_cost: ended.rated.and_then(|rated| rated.reported), amounts: None, rated: None, ..ended },
         End::Unused => Settle {
             endpoint: None,
             provider: None,

@@ -2,6 +2,7 @@
 //! it is told; where bytes on a wire matter, the provider is the twin.
 
 mod access;
+mod costs;
 mod exits;
 mod failover;
 mod house;

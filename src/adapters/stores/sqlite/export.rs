@@ -395,6 +395,7 @@ fn orders(c: &Connection, scope: &Scope, sink: &mut dyn ExportSink) -> Step {
                 text("provider"),
                 text("endpoint"),
                 text("usage_source"),
+                text("cost_source"),
                 text("finish"),
                 Cell::Number(row.get(8)?),
                 Cell::Number(row.get(9)?),

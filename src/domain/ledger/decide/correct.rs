@@ -9,7 +9,7 @@ use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Loss, Refusal};
 use crate::domain::ledger::event::{Billed, BuilderShare, SettlePayload};
 use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
-use crate::domain::ledger::order::{HoldSource, Order, OrderState, Part, UsageSource};
+use crate::domain::ledger::order::{CostSource, HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::rated::Rated;
 use crate::domain::ledger::settle::Amounts;
@@ -200,7 +200,7 @@ impl Desk<'_> {
         postings.extend(moved);
         let confirmed = self.attempts_cost(true_up, &before, &mut postings);
         self.pin(true_up.rated.as_ref());
-        order.state = state_after(order.state, true_up);
+        order.state = state_after(order.state, true_up, &before);
         order.charge = Some(Money::nano(legs.sum()));
         order.pass_through = Some(Money::nano(legs.pass));
         order.fee = Some(Money::nano(legs.platform + legs.builder));
@@ -360,16 +360,15 @@ fn may_follow(order: &Order, true_up: &TrueUp) -> Result<(), Refusal> {
     }
 }
 
-/// An estimate stays one until the provider's count or its bill is here.
-fn state_after(state: OrderState, true_up: &TrueUp) -> OrderState {
+/// An estimate stays one until the provider's count or its bill is here. A cost that the reply named is no news: the charge was an
+/// estimate beside it.
+fn state_after(state: OrderState, true_up: &TrueUp, before: &SettlePayload) -> OrderState {
     match state {
         OrderState::LateSettled | OrderState::Released | OrderState::Reserved | OrderState::Expired => state,
         OrderState::Finalized | OrderState::Provisional | OrderState::Unpriced => {
-            if true_up.usage_source == UsageSource::Estimated && !is_reported(true_up) {
-                OrderState::Provisional
-            } else {
-                OrderState::Finalized
-            }
+            let reported = true_up.rated.as_ref().and_then(|rated| rated.reported);
+            let is_known = reported.is_some() && (state == OrderState::Finalized || reported != before.reported_cost());
+            if true_up.usage_source == UsageSource::Estimated && !is_known { OrderState::Provisional } else { OrderState::Finalized }
         }
     }
 }
@@ -386,6 +385,8 @@ fn payload(operation: &Operation, true_up: &TrueUp, order: &Order, told: SettleP
         usage: true_up.usage,
         usage_source: true_up.usage_source,
         cost_exact: Some(true_up.amounts.cost_exact),
+        // What was charged nothing has no price to compute a cost from: its evidence is a bill.
+        cost_source: true_up.rated.as_ref().map_or(CostSource::Reported, Rated::cost_source),
         charge_exact: Some(true_up.amounts.charge_exact),
         charge_nano: nano(order.charge),
         pass_through_nano: nano(order.pass_through),

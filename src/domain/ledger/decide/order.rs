@@ -90,12 +90,14 @@ impl Desk<'_> {
         let hold_nano = if late { 0 } else { order.hold.as_nano() };
         let known = settle.amounts.is_some();
         let amounts = settle.amounts.unwrap_or(Amounts::ZERO);
+        // What is sold without a price may have a cost all the same.
+        let cost = settle.cost();
         let builder = settle.builder.as_ref().map(|name| (name, amounts.builder.as_nano()));
         let asked = Charge { pass_nano: amounts.pass_through.as_nano(), fee_nano: amounts.fee.as_nano(), builder };
         let charged = self.charge(&wallet, hold_nano, asked);
         let mut postings = charged.postings.clone();
         let losses = booked(&settle.losses);
-        postings.extend(self.cost_postings(&order, settle, &losses, amounts.cost));
+        postings.extend(self.cost_postings(&order, settle, &losses, cost.unwrap_or(Money::ZERO)));
         let mut spent = if late { Vec::new() } else { parts_of(&order, &wallet) };
         let back = take_back(&mut spent, hold_nano - charged.charge_nano.min(hold_nano));
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
@@ -128,8 +130,8 @@ impl Desk<'_> {
                 order.charge = Some(Money::nano(charged.charge_nano));
                 order.pass_through = Some(Money::nano(charged.pass_nano));
                 order.fee = Some(Money::nano(charged.charge_nano - charged.pass_nano));
-                order.cost = Some(amounts.cost);
             }
+            order.cost = cost;
             // Of a call without a price too: its share comes with the price.
             order.builder = builder;
         })?;
@@ -267,11 +269,12 @@ fn settle_payload(
         rated: settle.rated.as_ref().map(Rated::terms),
         usage: settle.usage,
         usage_source: settle.usage_source,
-        cost_exact: amounts.map(|amounts| amounts.cost_exact),
+        cost_exact: settle.cost_exact(),
+        cost_source: settle.cost_source(),
         charge_exact: amounts.map(|amounts| amounts.charge_exact),
         charge_nano: amounts.map(|_| charged.charge_nano),
         pass_through_nano: amounts.map(|_| charged.pass_nano),
-        cost_nano: amounts.map(|amounts| amounts.cost.as_nano()),
+        cost_nano: settle.cost().map(Money::as_nano),
         loss_nano: settle.loss.as_nano(),
         suspense_nano: amounts.filter(|_| settle.suspense).map_or(0, |amounts| amounts.cost.as_nano()),
         builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),

@@ -129,11 +129,11 @@ fn sum(parts: &[Part]) -> Money {
 
 fn take_amounts(order: &mut Order, settled: &SettlePayload) {
     order.builder = settled.builder.as_ref().map(|share| (share.name.clone(), Money::nano(share.amount_nano)));
+    order.cost = settled.cost_nano.map(Money::nano);
     let (Some(charge), Some(pass)) = (settled.charge_nano, settled.pass_through_nano) else { return };
     order.charge = Some(Money::nano(charge));
     order.pass_through = Some(Money::nano(pass));
     order.fee = Some(Money::nano(charge.saturating_sub(pass)));
-    order.cost = settled.cost_nano.map(Money::nano);
 }
 
 fn settle(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {

@@ -30,9 +30,25 @@ pub(super) struct Conduct {
     unpriced: FastMap<OrderId, Arc<str>>,
     /// Sold below cost, by endpoint: orders, and how much is missing.
     below_cost: BTreeMap<Arc<str>, (i64, i64)>,
-    /// Where a provider reports another cost than the pinned price makes, by endpoint: orders, and how much more it reports.
-    price_drift: BTreeMap<Arc<str>, (i64, i64)>,
+    /// Where a provider reports another cost than the pinned price makes, by endpoint.
+    price_drift: BTreeMap<Arc<str>, PriceDrift>,
 }
+
+/// How far one price sheet is from what the provider reports.
+#[derive(Debug, Default)]
+struct PriceDrift {
+    /// Its content hash. Another one in force is another story: what the old one missed stays in the books.
+    sheet: String,
+    orders: i64,
+    /// How much more is reported.
+    nano: i64,
+    /// The entry that is furthest off, and by how much.
+    worst: (i64, i64),
+}
+
+/// Providers print their figures rounded, and compute them in floats: what is closer to the price than this agrees with it.
+const DRIFT_PERMILLE_MAX: u64 = 5;
+const DRIFT_NANO_MAX: u64 = 10;
 
 /// What an exact charge may be rounded to at most: something is never charged as nothing.
 fn most(charge: Exact) -> Option<Money> {
@@ -42,12 +58,21 @@ fn most(charge: Exact) -> Option<Money> {
 
 impl Verifier {
     /// A provider reports what a call cost, and the price that the order is pinned to makes `computed`.
-    pub(super) fn price_drift(&mut self, settled: &SettlePayload, computed: Exact) {
-        let nano = computed.round(Rounding::HalfEven).map(Money::as_nano);
-        let (Some(endpoint), Some(made), Some(reported)) = (settled.endpoint.as_ref(), nano, settled.cost_nano) else { return };
-        if made != reported {
-            let sum = self.conduct.price_drift.entry(Arc::clone(endpoint)).or_default();
-            *sum = (sum.0 + 1, sum.1.saturating_add(reported.saturating_sub(made)));
+    pub(super) fn price_drift(&mut self, seq: i64, settled: &SettlePayload, computed: Exact, reported: Exact) {
+        let nano = |exact: Exact| exact.round(Rounding::HalfEven).map(Money::as_nano);
+        let (Some(endpoint), Some(sheet)) = (settled.endpoint.as_ref(), settled.price.as_ref()) else { return };
+        let (Some(made), Some(reported)) = (nano(computed), nano(reported)) else { return };
+        let drift = self.conduct.price_drift.entry(Arc::clone(endpoint)).or_default();
+        if drift.sheet != *sheet {
+            *drift = PriceDrift { sheet: sheet.clone(), ..PriceDrift::default() };
+        }
+        let off = reported.saturating_sub(made);
+        let tolerated = (made.unsigned_abs() / 1000).saturating_mul(DRIFT_PERMILLE_MAX).max(DRIFT_NANO_MAX);
+        if off.unsigned_abs() > tolerated {
+            (drift.orders, drift.nano) = (drift.orders + 1, drift.nano.saturating_add(off));
+            if off.unsigned_abs() > drift.worst.1.unsigned_abs() {
+                drift.worst = (seq, off);
+            }
         }
     }
 
@@ -155,9 +180,13 @@ impl Conduct {
             let detail = format!("{orders} orders at {endpoint} were sold {missing} nano below their cost");
             notices.push(Finding::new(Check::R15, Subject::Endpoint(Arc::clone(endpoint)), detail).off(0, -missing));
         }
-        for (endpoint, (orders, drift)) in &self.price_drift {
-            let detail = format!("{orders} orders at {endpoint} cost {drift:+} nano against their price, as the provider reports it");
-            notices.push(Finding::new(Check::R14, Subject::Endpoint(format!("{endpoint} (price)").into()), detail).off(0, *drift));
+        for (endpoint, drift) in self.price_drift.iter().filter(|(_, drift)| drift.orders > 0) {
+            let PriceDrift { orders, nano, worst: (seq, off), .. } = drift;
+            let detail = format!(
+                "{orders} orders at {endpoint} cost {nano:+} nano against their price, as the provider reports it; entry {seq} is furthest \
+                 off, by {off:+} nano"
+            );
+            notices.push(Finding::new(Check::R14, Subject::Endpoint(format!("{endpoint} (price)").into()), detail).off(0, *nano));
         }
         notices
     }

@@ -21,6 +21,7 @@ use super::account::{AccountId, AccountPath, Balance};
 use super::anchor::{Anchor, AnchorCheck, AnchorEvidence};
 use super::chain::{Block, Hash, block_hash, hex, merkle_root, sha256};
 use super::event::{AccountPayload, Event, EventKind, SettlePayload};
+use super::order::{CostSource, OrderState};
 use super::rated::RatedTerms;
 use super::state::WindowId;
 use crate::base::{FastMap, FastSet, OrderId, Timestamp};
@@ -145,15 +146,20 @@ impl Verifier {
         if let Some(detail) = self.miscomputed(settled) {
             self.changed(Check::R08, Subject::Entry(seq), format!("entry {seq}: {detail}"));
         }
-        let reported = settled.rated.as_ref().filter(|rated| rated.reported_cost_exact.is_some());
+        let Some(rated) = settled.rated.as_ref().filter(|rated| rated.reported_cost_exact.is_some()) else { return };
         let sheet = settled.price.as_ref().and_then(|hash| self.prices.get(hash));
-        if let Some(computed) = sheet.zip(reported).and_then(|(sheet, rated)| sheet.amount(&settled.usage, &rated.rating()).ok()) {
-            self.price_drift(settled, computed);
+        if let Some(computed) = sheet.and_then(|sheet| sheet.amount(&settled.usage, &rated.rating()).ok()) {
+            self.price_drift(seq, settled, computed, rated.reported_cost_exact.unwrap_or(computed));
         }
     }
 
     fn miscomputed(&self, settled: &SettlePayload) -> Option<String> {
-        let (hash, stored) = (settled.price.as_ref()?, settled.cost_exact?);
+        let stored = settled.cost_exact?;
+        let is_reported = settled.cost_source == CostSource::Reported;
+        let Some(hash) = settled.price.as_ref() else {
+            let baseless = settled.state == OrderState::Unpriced && !is_reported;
+            return baseless.then(|| format!("a cost of {stored} nano is stored, and neither a price nor a report that it follows from"));
+        };
         // Entries of before there were tiers were rated at the standard one.
         let rated = settled.rated.clone().unwrap_or_else(|| RatedTerms { at_ms: self.last_ts.0, ..RatedTerms::default() });
         let computed = match self.prices.get(hash).map(|sheet| sheet.amount(&settled.usage, &rated.rating())) {
@@ -161,6 +167,9 @@ impl Verifier {
             Some(Err(error)) => return Some(error.to_string()),
             Some(Ok(exact)) => exact,
         };
+        if is_reported && rated.reported_cost_exact.is_none() {
+            return Some("its cost is said to be the provider's own figure, which is not stored".to_owned());
+        }
         // On the caller's own key the provider's cost is not ours.
         let cost = rated.upstream_cost_exact.unwrap_or(stored);
         // A cost that the provider reports goes before usage times price; the charge is still made of these.

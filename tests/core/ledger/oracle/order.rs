@@ -151,12 +151,16 @@ impl Oracle {
         // What expired has gone back already.
         let mut hold = if late { Purse::default() } else { order.purse.clone() };
         let whole = Bill::of(used.tokens, used.with_builder);
-        let bill = match used.end {
+        let mut bill = match used.end {
             End::Counted | End::Estimated | End::Suspended => whole,
             End::Undelivered => whole.uncharged(),
             End::OwnKey => Bill::own_key(used.tokens, used.with_builder),
             End::Unpriced | End::Unused => Bill::default(),
         };
+        if !matches!(used.end, End::OwnKey | End::Unused) {
+            // The user pays the price; what the provider says is what we pay.
+            bill.cost = used.reported.unwrap_or(bill.cost);
+        }
         let mut spent = hold.spend(bill.charge());
         hold.0.reverse();
         let from_hold = spent.sum();

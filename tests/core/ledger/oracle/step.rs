@@ -90,11 +90,13 @@ pub(crate) struct Used {
     pub(crate) with_builder: bool,
     /// What an attempt at another provider may have cost before this one.
     pub(crate) lost: i64,
+    /// What the provider says that it cost, whatever its price makes of the tokens.
+    pub(crate) reported: Option<i64>,
 }
 
 impl Used {
     pub(crate) const fn new(tokens: i64, end: End) -> Self {
-        Self { tokens, end, with_builder: false, lost: 0 }
+        Self { tokens, end, with_builder: false, lost: 0, reported: None }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns: numbers as bills write them, read exactly from their text: `0.0600000000`, `1.5e-06`, `"123.45"`.
+//! Owns: numbers as bills and replies write them, read exactly from their text: `0.0600000000`, `1.5e-06`, `"123.45"`.
 
 use crate::base::Exact;
 use serde_json::value::RawValue;
@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 pub(super) const USD: i32 = 9;
 /// Cents as written, in nano-units.
 pub(super) const CENTS: i32 = 7;
+/// Ticks as written, 10^-10 USD, in nano-units.
+pub(super) const TICKS: i32 = -1;
 
 /// `digits x 10^power`.
 struct Number {
@@ -36,7 +38,7 @@ fn ten_to(power: i32) -> Option<i128> {
     10_i128.checked_pow(u32::try_from(power).ok()?)
 }
 
-/// The amount in nano-units; `unit` is `USD` or `CENTS`. `None` if it is no number or beyond 128 bits.
+/// The amount in nano-units; `unit` is `USD`, `CENTS` or `TICKS`. `None` if it is no number or beyond 128 bits.
 pub(super) fn amount(text: &str, unit: i32) -> Option<Exact> {
     let Number { digits, power } = number(text)?;
     if digits == 0 {
@@ -89,6 +91,8 @@ mod tests {
         assert_eq!(nano("3.75e-8", USD), Some("75/2".into()));
         assert_eq!(nano("0.13080438340307526", USD), Some("6540219170153763/50000000".into()));
         assert_eq!(nano("123.78912", CENTS), Some("1237891200".into()));
+        assert_eq!(nano("37756000", TICKS), Some("3775600".into()));
+        assert_eq!(nano("5", TICKS), Some("1/2".into()));
         assert_eq!(nano("-0.0015", USD), Some("-1500000".into()));
         assert_eq!(nano("0", USD), Some("0".into()));
         assert_eq!(nano(".5", USD), Some("500000000".into()));
