@@ -145,7 +145,8 @@ fn put(c: &Connection, finding: &Finding, report: &Report, now: Timestamp) -> ru
         | Subject::Price(_)
         | Subject::Window(..)
         | Subject::Endpoint(_)
-        | Subject::Request(_) => {}
+        | Subject::Request(_)
+        | Subject::Rest => {}
     }
     let head = report.head.map(|(n, hash)| json!({ "block": n, "hash": hex(&hash) }));
     let evidence = json!({ "head": head, "last_entry_at": report.last_ts.map(|ts| ts.to_string()) });
@@ -223,10 +224,14 @@ impl Database {
                 }
             }
             if run.whole {
+                // Whether somebody reconciles is not seen by reconciling.
+                let seen = |check: &Check| *check != Check::R25 && report.lists_all(*check);
+                let seen: Vec<String> = Check::ALL.into_iter().filter(seen).map(Check::id).collect();
                 recorded.gone = c.execute(
-                    "UPDATE findings SET status = 'gone' WHERE level = 0 AND check_id <> 'R25' AND last_seen < ?1 \
-                     AND (status = 'open' OR status = 'acknowledged' OR status = 'repaired')",
-                    [run.started_at.0],
+                    "UPDATE findings SET status = 'gone' WHERE level = 0 AND last_seen < ?1 \
+                     AND (status = 'open' OR status = 'acknowledged' OR status = 'repaired') \
+                     AND check_id IN (SELECT value FROM json_each(?2))",
+                    (run.started_at.0, json!(seen).to_string()),
                 )?;
             }
             write_run(c, run, report, recorded.opened.len())?;
