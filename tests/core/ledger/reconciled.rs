@@ -290,9 +290,42 @@ fn a_break_within_a_wallet_stops_that_wallet_only() {
         &store.raw(),
         "UPDATE balances SET credits = credits + 7 WHERE account_id = (SELECT id FROM accounts WHERE path = 'wallet:w:cash')",
     );
-    let recorded = database.record_run(&run(store.clock.now(), true), &store.ledger.verify().unwrap()).unwrap();
-    let wallets: Vec<&str> = recorded.broken_wallets.iter().map(|(wallet, _)| &**wallet).collect();
-    assert_eq!((recorded.froze, wallets), (false, vec!["w"]));
+    let at = |second: i64| Timestamp(store.clock.now().0 + second * 1000);
+    let record = |second: i64, report: &Report| {
+        let recorded = database.record_run(&run(at(second), true), report).unwrap();
+        assert!(!recorded.froze, "the sum of all balances is off because this one is");
+        recorded.broken_wallets
+    };
+    let report = store.ledger.verify().unwrap();
+    let broken = record(0, &report);
+    assert_eq!(broken.iter().map(|broken| &*broken.wallet).collect::<Vec<_>>(), ["w"]);
+    // The wallet could not be frozen: it comes again, also when somebody has looked at it.
+    database.acknowledge(&broken[0].finding, "me", "seen", at(1)).unwrap();
+    assert_eq!(record(2, &report), broken);
+    // Once it is frozen, whoever thaws it knows why, and is not overruled.
+    database.wallet_stopped(&broken[0], at(3)).unwrap();
+    assert_eq!(record(4, &report), []);
+    // Gone and come again, it is another break.
+    record(5, &found([]));
+    assert_eq!(record(6, &report).len(), 1);
+}
+
+#[test]
+fn a_break_that_was_not_to_stop_calls_stops_them_once_it_is() {
+    let store = Store::new();
+    busy(&store);
+    let database = Database::open(&store.path()).unwrap();
+    tamper(&store.raw(), "UPDATE balances SET credits = credits + 7 WHERE account_id = (SELECT id FROM accounts WHERE path = 'rev:usage')");
+    let at = |second: i64| Timestamp(store.clock.now().0 + second * 1000);
+    let report = store.ledger.verify().unwrap();
+    let off = Run { freeze: false, ..run(at(0), true) };
+    assert!(!database.record_run(&off, &report).unwrap().froze && database.frozen().unwrap().is_none());
+    // A run that sees nothing of it is enough: it is open.
+    assert!(database.record_run(&run(at(1), false), &found([])).unwrap().froze);
+    assert!(database.frozen().unwrap().unwrap().reason.contains("rev:usage"));
+    // Forced by somebody who knows of it.
+    database.unfreeze("me", "tested", at(2)).unwrap();
+    assert!(!database.record_run(&run(at(3), true), &report).unwrap().froze && database.frozen().unwrap().is_none());
 }
 
 #[test]

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_idempotency.sql"),
     include_str!("migrations/0005_findings.sql"),
     include_str!("migrations/0006_builders.sql"),
+    include_str!("migrations/0007_stops.sql"),
 ];
 
 /// The database file. Cloning shares the reading connection.
