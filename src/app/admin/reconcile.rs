@@ -3,6 +3,7 @@
 //! Refuses to know: what a gap means (domain/reconcile), how a file is read (protocol/billing).
 
 use super::booking::{self, submit};
+use super::known::known_provider;
 use super::{findings, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
@@ -81,6 +82,7 @@ pub(super) fn reconcile(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Res
         }
     }
     let asked: Arguments = read(arguments)?;
+    known_provider(gateway, &asked.provider)?;
     let bill = read_files(&asked)?;
     let Some(terms) = terms(gateway, &asked, &bill)? else {
         return Err(refuse("content", "the files are about no day: they hold neither rows nor buckets"));

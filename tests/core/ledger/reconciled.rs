@@ -249,7 +249,7 @@ fn a_run_that_ends_at_an_unreadable_row_says_nothing_of_what_it_did_not_see() {
     let database = Database::open(&store.path()).unwrap();
     let now = store.clock.now();
     database.record_run(&run(now, true), &found(many(Check::R09).take(3))).unwrap();
-    tamper(&store.raw(), "PRAGMA ignore_check_constraints = ON; UPDATE wallets SET kind = 'odd' WHERE name = 'w'");
+    tamper(&store.raw(), "PRAGMA ignore_check_constraints = ON; UPDATE wallets SET terms = '1' WHERE name = 'w'");
     let later = now.plus(Duration::from_secs(1));
     let report = run_once(&mut Inspector::new(&database).unwrap(), true, later);
     assert!(report.findings[0].detail.contains("cannot be read"), "{:?}", report.findings);

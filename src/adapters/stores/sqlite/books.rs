@@ -9,7 +9,7 @@ use crate::protocol::billing::Counter;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One row an order that has ended. Its cost is the projection's: corrections of an order are in it. The day before the first is read
 /// for calls that crossed midnight.
@@ -70,6 +70,31 @@ type Rows = BTreeMap<(Days, String, Option<String>), OurRow>;
 
 /// When an order began, and when it ended.
 type Days = (Date, Date);
+
+impl Database {
+    pub fn has_account(&self, path: &str) -> Result<bool> {
+        self.with(|c| c.prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE path = ?1)")?.query_row([path], |row| row.get(0)))
+    }
+
+    /// Providers that something was booked for.
+    pub fn providers(&self) -> Result<BTreeSet<String>> {
+        self.with(|c| {
+            // By ranges of the index: there may be many accounts of wallets.
+            let sql = "SELECT path FROM accounts WHERE (path >= 'prov:' AND path < 'prov;') OR (path >= 'cogs:' AND path < 'cogs;')";
+            let mut providers = BTreeSet::new();
+            let mut statement = c.prepare_cached(sql)?;
+            let mut paths = statement.query([])?;
+            while let Some(row) = paths.next()? {
+                if let Some(AccountPath::Payable(provider) | AccountPath::Suspense(provider) | AccountPath::Cogs(provider)) =
+                    AccountPath::parse(row.get_ref(0)?.as_str()?)
+                {
+                    providers.insert(provider.to_owned());
+                }
+            }
+            Ok(providers)
+        })
+    }
+}
 
 impl Books for Database {
     /// Reads every order of the time once; what is kept is one row a day, model and key.

@@ -278,11 +278,8 @@ impl Database {
     /// The wallet is frozen for its break.
     pub fn wallet_stopped(&self, broken: &BrokenWallet, now: Timestamp) -> Result<()> {
         self.change(|c| {
-            c.execute(
-                "UPDATE findings SET stopped_at = ?3 WHERE id = ?1 AND opened_at = ?2",
-                (&broken.finding, broken.opened_at.0, now.0),
-            )
-            .map(drop)
+            c.execute("UPDATE findings SET stopped_at = ?3 WHERE id = ?1 AND opened_at = ?2", (&broken.finding, broken.opened_at.0, now.0))
+                .map(drop)
         })
     }
 
@@ -373,11 +370,12 @@ impl Database {
         })
     }
 
-    /// A compensating entry answers it.
+    /// A compensating entry answers it, if it is not over.
     pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, Option<i64>), now: Timestamp) -> Result<()> {
         self.change(|c| {
             c.execute(
-                "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 WHERE id = ?1",
+                "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 \
+                 WHERE id = ?1 AND (status = 'open' OR status = 'acknowledged')",
                 (id, actor, note, now.0, op, seq),
             )
             .map(drop)
