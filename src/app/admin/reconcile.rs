@@ -163,7 +163,11 @@ fn read_files(asked: &Arguments) -> Result<Bill> {
         }
     };
     let mut bill = Bill::default();
+    let mut contents = BTreeMap::new();
     for (name, content) in files {
+        if let Some(before) = contents.insert(content, name) {
+            return Err(refuse("content", format!("{name} is the same as {before}: a bill counts once")));
+        }
         let format = given.or_else(|| billing::detect(content.as_bytes(), name));
         let format = format.ok_or_else(|| refuse("content", format!("{name}: no known format; say which it is: {}", names())))?;
         billing::read(format, content.as_bytes(), &mut bill)
