@@ -180,7 +180,10 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) ->
         row.orders += 1;
         row.cost_nano += cost;
         row.cost_exact = row.cost_exact.and_then(|sum| sum.checked_add(ended.cost_exact.unwrap_or(Exact::ZERO)));
-        row.undelivered_nano += i128::from(ended.loss_nano).min(cost);
+        // Settled as one: a cost stands in suspense as a whole, its loss with it.
+        let waiting_loss = i128::from(ended.loss_nano).min(waiting);
+        row.estimate_undelivered_nano += waiting_loss;
+        row.undelivered_nano += (i128::from(ended.loss_nano) - waiting_loss).min(cost);
         if state == OrderState::Provisional as i64 {
             row.provisional += 1;
             row.provisional_nano += cost;
