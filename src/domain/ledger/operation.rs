@@ -65,6 +65,17 @@ pub struct SetTerms {
     pub wallet: Arc<str>,
     pub credit_limit_nano: Option<i64>,
     pub terms: Arc<Terms>,
+    /// What they were made from; other terms in between are a conflict. `None`: whatever was agreed before. It is the state that is
+    /// met, not the fact, so the journal does not have it.
+    #[serde(skip)]
+    pub replaces: Option<Agreed>,
+}
+
+/// Terms and credit limit that are in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub credit_limit_nano: Option<i64>,
+    pub terms: Arc<Terms>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
