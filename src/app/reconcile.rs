@@ -4,9 +4,9 @@
 
 use super::Gateway;
 use super::gateway::op_id;
-use crate::adapters::stores::sqlite::{Inspector, Recorded, Run};
+use crate::adapters::stores::sqlite::{BrokenWallet, Inspector, Recorded, Run};
 use crate::base::{KeyId, Result, Timestamp};
-use crate::domain::ledger::{Action, Check, Command, Finding, Ledger, Operation, Report, Subject, WalletName};
+use crate::domain::ledger::{Action, Check, Command, Finding, Ledger, Operation, Reply, Report, Subject, WalletName};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,10 +98,8 @@ impl Gateway {
         let now = self.clock.now();
         self.reconciler.progress_ms.store(now.0, Ordering::Relaxed);
         self.reconciler.ran_ms.store(now.0, Ordering::Relaxed);
-        if self.settings.ledger.freeze_on_break {
-            for (wallet, finding) in &recorded.broken_wallets {
-                self.freeze_wallet(wallet, finding);
-            }
+        for broken in &recorded.broken_wallets {
+            self.freeze_wallet(broken)?;
         }
         if recorded.froze {
             self.reload_frozen()?;
@@ -115,18 +113,28 @@ impl Gateway {
         self.measure(report)
     }
 
-    /// A break within one wallet stops that wallet only.
-    fn freeze_wallet(&self, wallet: &Arc<str>, finding: &str) {
+    /// A break within one wallet stops that wallet only. Once a break: where that cannot be, the next run tries again.
+    fn freeze_wallet(&self, broken: &BrokenWallet) -> Result<()> {
+        let BrokenWallet { wallet, finding, opened_at } = broken;
         let operation = Operation {
-            op: op_id(&["freeze_on_break", wallet, finding, &self.clock.now().0.to_string()]),
+            op: op_id(&["freeze_on_break", wallet, finding, &opened_at.0.to_string()]),
             actor: "reconciliation".into(),
-            reference: finding.into(),
+            reference: finding.as_str().into(),
             action: Action::Freeze(WalletName { wallet: Arc::clone(wallet) }),
         };
         match self.ledger.submit(Command::Operate(Box::new(operation))).wait_blocking() {
-            Ok(_) => tracing::error!(%wallet, finding, "its books do not add up; the wallet is frozen"),
-            Err(error) => tracing::error!(%wallet, finding, %error, "its books do not add up, and the wallet could not be frozen"),
+            Ok(Reply::Done { .. }) => {
+                tracing::error!(%wallet, finding, "its books do not add up; the wallet is frozen");
+                return self.database.wallet_stopped(broken, self.clock.now());
+            }
+            Ok(reply @ (Reply::Refused(_) | Reply::Held { .. } | Reply::Settled { .. })) => {
+                tracing::error!(%wallet, finding, ?reply, "its books do not add up, and the wallet could not be frozen; tried again");
+            }
+            Err(error) => {
+                tracing::error!(%wallet, finding, %error, "its books do not add up, and the wallet could not be frozen; tried again");
+            }
         }
+        Ok(())
     }
 
     fn measure(&self, report: &Report) -> Result<()> {

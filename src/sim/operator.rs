@@ -117,7 +117,7 @@ impl Scenario {
         let credit_limit_nano = plan.credit_limit_nano;
         put(0, Action::OpenWallet(OpenWallet { wallet: Arc::clone(&name), kind, credit_limit_nano }), None);
         let terms = Arc::new(self.agreed(wallet).terms());
-        put(0, Action::SetTerms(SetTerms { wallet: Arc::clone(&name), credit_limit_nano, terms }), None);
+        put(0, Action::SetTerms(SetTerms { wallet: Arc::clone(&name), credit_limit_nano, terms, replaces: None }), None);
         let mut rng = draw(self.seed, "payments", wallet as u64);
         let mut first_paid = 0;
         for payment in 0..PAYMENTS {

@@ -281,6 +281,15 @@ def test_amounts_are_never_numbers(core: FakeCore) -> None:
     assert "24.999999999999999999" in run("wallet", "topup", "team-a", "1", "--reference", "p1").stdout
 
 
+def test_a_frozen_wallet_shows_no_money_to_spend(core: FakeCore) -> None:
+    core.answers["wallet.balance"] = {**WALLET, "frozen": True, "available": "5.00", "granted": "2.00", "paying_out": "1.00"}
+    shown = run("wallet", "balance", "team-a").output
+    facts = dict(line.split(maxsplit=1) for line in shown.splitlines() if len(line.split(maxsplit=1)) == 2)
+    assert (facts["frozen"], facts["available"]) == ("yes", "nothing (frozen)")
+    assert (facts["granted"], facts["paying_out"]) == ("2.00", "1.00")
+    assert "spent_provisional" in facts
+
+
 def test_a_topup_without_reference_gets_one_and_says_so(core: FakeCore) -> None:
     core.answers["wallet.topup"] = {**WALLET, "entry_seq": 4, "duplicate": False}
     result = run("wallet", "topup", "team-a", "25.00")

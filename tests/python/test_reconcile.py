@@ -129,6 +129,19 @@ def test_a_day_that_is_not_over_is_compared_only_by_name(bill: list[Export], sit
         site.books.ask("ledger.reconcile", provider="openai", content=json.dumps(bill[0]))
 
 
+def test_a_misspelt_provider_is_named_and_nothing_is_booked(bill: list[Export], site: Site) -> None:
+    with pytest.raises(CoreError, match="did you mean 'openai'"):
+        reconcile(site, bill, "opnai", apply=True, actor="ann", reason="September")
+    assert "prov:opnai" not in json.dumps(site.books.ask("ledger.entries"))
+
+
+def test_a_bill_that_is_given_twice_is_refused(bill: list[Export], site: Site) -> None:
+    content = "\n".join(json.dumps(one) for one in bill)
+    files = [{"name": "a.json", "content": content}, {"name": "b.json", "content": content}]
+    with pytest.raises(CoreError, match="b.json is the same as a.json"):
+        site.books.ask("ledger.reconcile", provider="openai", content=files, to=today())
+
+
 def test_each_kind_of_gap_is_named(bill: list[Export], site: Site) -> None:
     # An order that the provider does not bill, and a bill without an order.
     assert classes(reconcile(site, without(bill, REASONER))) == [("missing_there", REASONER)]

@@ -12,7 +12,21 @@ from gotoai.cli import options, render, session
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BALANCES = ("currency", "available", "held", "cash", "owed", "credit_limit", "spent_known", "spent_uncertain_max")
+# What a wallet has: ``available`` follows from the others. Then what it has spent, with its error bar.
+BALANCES = (
+    "currency",
+    "frozen",
+    "available",
+    "cash",
+    "granted",
+    "held",
+    "paying_out",
+    "owed",
+    "credit_limit",
+    "spent_known",
+    "spent_provisional",
+    "spent_uncertain_max",
+)
 
 
 @click.group(
@@ -116,7 +130,11 @@ def view_wallet(wallet: Mapping[str, Any]) -> None:
 
 
 def shown(wallet: Mapping[str, Any], name: str) -> object:
-    """One member; a postpaid wallet without a credit limit has no number in ``available``."""
+    """One member. A postpaid wallet without a credit limit has no number in ``available``, and a frozen one pays nothing."""
+    if name == "frozen":
+        return "yes" if wallet.get(name) else "no"
+    if name == "available" and wallet.get("frozen"):
+        return "nothing (frozen)"
     unlimited = name == "available" and wallet.get("kind") == "postpaid" and wallet.get(name) is None
     return "no limit" if unlimited else wallet.get(name)
 

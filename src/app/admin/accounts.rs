@@ -1,7 +1,9 @@
 //! Owns: the platform's own accounts: what builders have earned; corrections, payouts to the bank, providers' invoices.
 //! Refuses to know: what made them necessary (reconciliation, people).
 
-use super::booking::{Booked, amount, book, name, refuse, some_amount, text};
+use super::booking::{Booked, amount, book, refuse, some_amount, text};
+use super::findings::{Proposed, answer};
+use super::known::{check_account, known_provider};
 use super::wallet::payment_provider;
 use super::{NoArguments, read};
 use crate::app::Gateway;
@@ -20,29 +22,38 @@ struct AdjustArguments {
     reason: String,
     /// What makes it the same correction as another.
     reference: Option<String>,
-    /// The finding it answers; it makes the correction the same as another, too.
+    /// The finding it answers: the same as its repair by an entry of one's own.
     finding: Option<String>,
 }
 
 pub(super) fn adjust(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: AdjustArguments = read(arguments)?;
     let reason = text(&asked.reason, "reason")?;
-    let op = match (&asked.finding, &asked.reference) {
-        (Some(finding), None) => op_id(&["adjust", "finding", &text(finding, "finding")?]),
-        (None, Some(reference)) => op_id(&["adjust", "reference", &text(reference, "reference")?]),
+    for path in [&asked.debit, &asked.credit] {
+        check_account(gateway, path)?;
+    }
+    let amount = some_amount(&asked.amount, "amount")?;
+    let booked = match (&asked.finding, &asked.reference) {
+        (Some(finding), None) => {
+            let entry =
+                Proposed { debit: asked.debit.clone(), credit: asked.credit.clone(), amount_nano: amount.as_nano(), reason: String::new() };
+            answer(gateway, actor, &reason, &text(finding, "finding")?, &[entry])?.pop().unwrap_or(Booked::NOTHING)
+        }
+        (None, Some(reference)) => {
+            let adjust = Adjust {
+                debit: asked.debit.as_str().into(),
+                credit: asked.credit.as_str().into(),
+                amount_nano: amount.as_nano(),
+                finding: None,
+            };
+            let op = op_id(&["adjust", "reference", &text(reference, "reference")?]);
+            let subject = format!("{} -> {}", asked.debit, asked.credit);
+            book(gateway, op, actor, &reason, Action::Adjust(adjust), &subject)?
+        }
         (None, None) | (Some(_), Some(_)) => {
             return Err(refuse("a correction needs a reference or the finding it answers: sent twice, it counts once", "reference"));
         }
     };
-    let adjust = Adjust {
-        debit: asked.debit.as_str().into(),
-        credit: asked.credit.as_str().into(),
-        amount_nano: some_amount(&asked.amount, "amount")?.as_nano(),
-        finding: asked.finding.as_deref().map(Into::into),
-    };
-    let amount = Money::nano(adjust.amount_nano);
-    let subject = format!("{} -> {}", asked.debit, asked.credit);
-    let booked = book(gateway, op, actor, &reason, Action::Adjust(adjust), &subject)?;
     Ok(told(&booked, &json!({ "debit": asked.debit, "credit": asked.credit, "amount": amount })))
 }
 
@@ -94,7 +105,7 @@ struct InvoiceArguments {
 
 pub(super) fn invoice(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: InvoiceArguments = read(arguments)?;
-    let (provider, reference) = (name(&asked.provider, "provider")?, text(&asked.reference, "reference")?);
+    let (provider, reference) = (known_provider(gateway, &asked.provider)?, text(&asked.reference, "reference")?);
     let (accrued, paid) = (amount(&asked.accrued, "accrued")?, amount(&asked.paid, "paid")?);
     if accrued.is_zero() && paid.is_zero() {
         return Err(refuse("the invoice must be more than zero", "paid"));

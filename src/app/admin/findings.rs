@@ -2,13 +2,14 @@
 //! acknowledge, repair by compensating entries, rebuild projections, take calls again.
 //! Refuses to know: what is checked, and files of providers (level 1).
 
-use super::booking::{refuse, some_amount, submit, text};
+use super::booking::{Booked, refuse, some_amount, submit, text};
+use super::known::check_account;
 use super::{NoArguments, read};
 use crate::adapters::stores::sqlite::KeptFinding;
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Error, ErrorKind, Money, OpId, Result};
-use crate::domain::ledger::{Action, Adjust, Check, Finding, WalletName, hex};
+use crate::domain::ledger::{Action, Adjust, Check, Finding, LedgerReader, WalletName, hex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,10 +21,9 @@ fn said(words: Option<&String>, param: &'static str) -> Result<String> {
     words.map_or_else(|| Err(refuse(format!("'{param}' is needed: it is kept with what is done"), param)), |words| text(words, param))
 }
 
-/// Books a cold command that is done in the course of a repair: its entry, and whether it had been booked before.
-fn book(gateway: &Gateway, op: OpId, actor: &str, reason: &str, action: Action, subject: &str) -> Result<(Option<i64>, bool)> {
-    let booked = submit(gateway, op, actor, reason, action)?.map_err(|refusal| refusal.to_error(subject))?;
-    Ok((booked.seq, booked.duplicate))
+/// Books a cold command that is done in the course of a repair.
+fn book(gateway: &Gateway, op: OpId, actor: &str, reason: &str, action: Action, subject: &str) -> Result<Booked> {
+    submit(gateway, op, actor, reason, action)?.map_err(|refusal| refusal.to_error(subject))
 }
 
 #[derive(Deserialize)]
@@ -163,12 +163,12 @@ struct Repair {
 }
 
 #[derive(Deserialize)]
-struct Proposed {
-    debit: String,
-    credit: String,
-    amount_nano: i64,
+pub(super) struct Proposed {
+    pub(super) debit: String,
+    pub(super) credit: String,
+    pub(super) amount_nano: i64,
     #[serde(default)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// What would be booked. A finding whose books are whole again once its projection is rebuilt has no entry.
@@ -195,36 +195,75 @@ fn proposed(gateway: &Gateway, asked: &Repair) -> Result<Vec<Proposed>> {
     Err(Error::new(ErrorKind::Conflict, format!("finding '{}': {advice}", asked.finding)))
 }
 
+/// Gaps of a reconciliation with a provider's files are not kept as findings.
+const GAP: &str = "gap_";
+
+/// Once a finding and pair of accounts, whatever the amount: a second, other amount is a conflict.
+fn answer_op(finding: &str, entry: &Proposed) -> OpId {
+    op_id(&["repair", finding, &entry.debit, &entry.credit])
+}
+
+/// Refuses what answers nothing: a finding that is over, unless the very entries are booked already and are only asked for again.
+fn check_open(gateway: &Gateway, finding: &str, entries: &[Proposed]) -> Result<()> {
+    if finding.starts_with(GAP) {
+        return Ok(());
+    }
+    let status = kept(gateway, finding)?.status;
+    let booked = |entry: &Proposed| gateway.ledger.operation(answer_op(finding, entry)).map(|entry| entry.is_some());
+    let repeats = || entries.iter().map(booked).collect::<Result<Vec<_>>>().map(|booked| booked.iter().all(|booked| *booked));
+    if matches!(status.as_str(), "open" | "acknowledged") || repeats()? {
+        return Ok(());
+    }
+    let why = format!("finding '{finding}' is {status}: there is nothing to correct; see `gotoai ledger findings`");
+    Err(Error::new(ErrorKind::Conflict, why).with_param("finding"))
+}
+
+/// Books the entries that answer a finding, then notes that they do: the only way to do so.
+pub(super) fn answer(gateway: &Gateway, actor: &str, reason: &str, finding: &str, entries: &[Proposed]) -> Result<Vec<Booked>> {
+    check_open(gateway, finding, entries)?;
+    let mut all = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let adjust = Adjust {
+            debit: entry.debit.as_str().into(),
+            credit: entry.credit.as_str().into(),
+            amount_nano: entry.amount_nano,
+            finding: Some(finding.into()),
+        };
+        all.push(book(gateway, answer_op(finding, entry), actor, reason, Action::Adjust(adjust), finding)?);
+    }
+    if let (Some(entry), Some(booked)) = (entries.last(), all.last()) {
+        let op = answer_op(finding, entry).to_string();
+        gateway.database.repaired(finding, actor, reason, (&op, booked.seq), gateway.clock.now())?;
+    }
+    Ok(all)
+}
+
 pub(super) fn repair(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: Repair = read(arguments)?;
     text(&asked.finding, "finding")?;
     let entries = proposed(gateway, &asked)?;
-    let mut shown = Vec::new();
-    for entry in entries {
-        // Once a finding and pair of accounts, whatever the amount: a second, other amount is a conflict.
-        let op = op_id(&["repair", &asked.finding, &entry.debit, &entry.credit]);
-        let mut line = json!({
+    check_open(gateway, &asked.finding, &entries)?;
+    for path in entries.iter().flat_map(|entry| [&entry.debit, &entry.credit]) {
+        check_account(gateway, path)?;
+    }
+    let line = |entry: &Proposed| {
+        json!({
             "debit": entry.debit,
             "credit": entry.credit,
             "amount": Money::nano(entry.amount_nano),
             "amount_nano": entry.amount_nano,
             "reason": entry.reason,
-            "op": op.to_string(),
-        });
-        if asked.apply {
-            let reason = said(asked.reason.as_ref(), "reason")?;
-            let adjust = Adjust {
-                debit: entry.debit.into(),
-                credit: entry.credit.into(),
-                amount_nano: entry.amount_nano,
-                finding: Some(asked.finding.as_str().into()),
-            };
-            let (seq, duplicate) = book(gateway, op, actor, &reason, Action::Adjust(adjust), &asked.finding)?;
-            gateway.database.repaired(&asked.finding, actor, &reason, (&op.to_string(), seq), gateway.clock.now())?;
-            line["entry_seq"] = seq.into();
-            line["duplicate"] = duplicate.into();
+            "op": answer_op(&asked.finding, entry).to_string(),
+        })
+    };
+    let mut shown: Vec<Value> = entries.iter().map(line).collect();
+    if asked.apply {
+        let reason = said(asked.reason.as_ref(), "reason")?;
+        let booked = answer(gateway, actor, &reason, &asked.finding, &entries)?;
+        for (line, booked) in shown.iter_mut().zip(booked) {
+            line["entry_seq"] = booked.seq.into();
+            line["duplicate"] = booked.duplicate.into();
         }
-        shown.push(line);
     }
     Ok(json!({ "finding": asked.finding, "applied": asked.apply, "entries": shown }))
 }

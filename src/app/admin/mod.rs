@@ -12,6 +12,7 @@ mod export;
 mod findings;
 mod incoming;
 mod keys;
+mod known;
 mod ledger;
 mod payments;
 mod receipt;

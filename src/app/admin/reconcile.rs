@@ -3,6 +3,7 @@
 //! Refuses to know: what a gap means (domain/reconcile), how a file is read (protocol/billing).
 
 use super::booking::{self, submit};
+use super::known::known_provider;
 use super::{findings, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
@@ -83,6 +84,7 @@ pub(super) fn reconcile(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Res
         }
     }
     let asked: Arguments = read(arguments)?;
+    known_provider(gateway, &asked.provider)?;
     let bill = read_files(&asked)?;
     let Some(terms) = terms(gateway, &asked, &bill)? else {
         return Err(refuse("content", "the files are about no day: they hold neither rows nor buckets"));
@@ -182,7 +184,11 @@ fn read_files(asked: &Arguments) -> Result<Bill> {
         }
     };
     let mut bill = Bill::default();
+    let mut contents = BTreeMap::new();
     for (name, content) in files {
+        if let Some(before) = contents.insert(content, name) {
+            return Err(refuse("content", format!("{name} is the same as {before}: a bill counts once")));
+        }
         let format = given.or_else(|| billing::detect(content.as_bytes(), name));
         let format = format.ok_or_else(|| refuse("content", format!("{name}: no known format; say which it is: {}", names())))?;
         billing::read(format, content.as_bytes(), &mut bill)

@@ -2,16 +2,19 @@
 //! Refuses to know: what follows from terms (ledger, pipeline).
 
 use super::arguments::explained;
-use super::booking::{Booked, amount, book, refuse, text};
+use super::booking::{Booked, amount, book, refuse, submit, text};
 use super::read;
 use super::wallet::{after, find};
 use crate::app::Gateway;
-use crate::base::{Money, OpId, Result};
+use crate::base::{Error, ErrorKind, Money, OpId, Result};
 use crate::domain::catalog::MarkupRule;
-use crate::domain::ledger::{Action, HoldPolicy, SetTerms, SettlementPolicy, Terms, WalletName, WalletSummary};
+use crate::domain::ledger::{Action, Agreed, HoldPolicy, Refusal, SetTerms, SettlementPolicy, Terms, WalletName, WalletSummary};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+
+/// How often a change is made again on top of somebody else's.
+const CHANGE_TRIES: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,15 +74,15 @@ impl TermsArguments {
     }
 
     /// Terms and credit limit as they shall be.
-    fn over(self, wallet: &WalletSummary) -> Result<(Terms, Option<Money>)> {
+    fn over(&self, wallet: &WalletSummary) -> Result<(Terms, Option<Money>)> {
         let mut terms = (*wallet.terms).clone();
         terms.hold = self.hold.unwrap_or(terms.hold);
-        if let Some(outcomes) = self.settlement {
+        if let Some(outcomes) = self.settlement.clone() {
             terms.settlement = settlement(terms.settlement, outcomes)?;
         }
-        terms.markup = self.markup.unwrap_or(terms.markup);
-        let limit = match self.credit_limit {
-            Some(limit) => limit.map(|text| amount(&text, "credit_limit")).transpose()?,
+        terms.markup = self.markup.clone().unwrap_or(terms.markup);
+        let limit = match &self.credit_limit {
+            Some(limit) => limit.as_ref().map(|text| amount(text, "credit_limit")).transpose()?,
             None => wallet.credit_limit,
         };
         Ok((terms, limit))
@@ -95,6 +98,30 @@ fn settlement(current: SettlementPolicy, outcomes: Map<String, Value>) -> Result
     serde_json::from_value(whole).map_err(wrong)
 }
 
+/// Changes what is given, and only that: where somebody else has changed something meanwhile, on top of what they made of it.
+fn change(gateway: &Gateway, actor: &str, reason: &str, asked: &TermsArguments) -> Result<Booked> {
+    let name = asked.wallet.as_str();
+    for _ in 0..CHANGE_TRIES {
+        let wallet = find(gateway, name)?;
+        let (terms, limit) = asked.over(&wallet)?;
+        if terms == *wallet.terms && limit == wallet.credit_limit {
+            return Ok(Booked::NOTHING);
+        }
+        let set = SetTerms {
+            wallet: name.into(),
+            credit_limit_nano: limit.map(Money::as_nano),
+            terms: Arc::new(terms),
+            replaces: Some(Agreed { credit_limit_nano: wallet.credit_limit.map(Money::as_nano), terms: wallet.terms }),
+        };
+        match submit(gateway, OpId::new(), actor, reason, Action::SetTerms(set))? {
+            Err(Refusal::Conflict) => {}
+            done => return done.map_err(|refusal| refusal.to_error(name)),
+        }
+    }
+    let why = format!("the terms of wallet '{name}' are being changed by others all the time; look at them, then ask again");
+    Err(Error::new(ErrorKind::Conflict, why).with_param("wallet"))
+}
+
 /// Shows the terms, or changes what is given.
 pub(super) fn terms(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<Value> {
     let asked: TermsArguments = read(arguments)?;
@@ -104,11 +131,8 @@ pub(super) fn terms(gateway: &Gateway, actor: &str, arguments: &[u8]) -> Result<
         return Ok(view(&wallet));
     }
     let reason = text(asked.reason.as_deref().unwrap_or_default(), "reason")?;
-    let (terms, limit) = asked.over(&wallet)?;
-    let mut booked = Booked::NOTHING;
-    if terms != *wallet.terms || limit != wallet.credit_limit {
-        let set = SetTerms { wallet: name.as_str().into(), credit_limit_nano: limit.map(Money::as_nano), terms: Arc::new(terms) };
-        booked = book(gateway, OpId::new(), actor, &reason, Action::SetTerms(set), &name)?;
+    let booked = change(gateway, actor, &reason, &asked)?;
+    if booked.seq.is_some() {
         gateway.reload_terms()?;
         // Other processes on this store look again.
         gateway.database.announce()?;

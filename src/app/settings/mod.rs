@@ -25,6 +25,7 @@ pub(super) use price::read_price;
 pub use providers::{AliasSettings, ModelSettings, ModelsMode, ProviderSettings, ResilienceSettings};
 pub use reference::{SettingRow, reference, supply_reference};
 pub use server::{AuthSettings, LogSettings, ServerSettings, StoreSettings, TlsSettings};
+pub(super) use suggest::suggest;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! Refuses to know: what the names stand for.
 
 /// `did you mean 'port'?`, or what is allowed, as the end of a sentence.
-pub(super) fn suggest(wrong: &str, allowed: &[&str]) -> String {
+pub(in crate::app) fn suggest(wrong: &str, allowed: &[&str]) -> String {
     let near = allowed.iter().map(|name| (distance(wrong, name), name)).min();
     match near {
         Some((distance, name)) if distance <= (name.chars().count() / 3).max(1) => format!("did you mean '{name}'?"),

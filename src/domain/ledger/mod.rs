@@ -33,8 +33,8 @@ pub use event::{AccountPayload, Billed, BuilderShare, Event, EventKind, ExtendPa
 pub use export::{Cell, ColumnKind, ExportQuery, ExportSink, Exported, Table};
 pub use once::{Once, OnceRecord, SealedAnswer};
 pub use operation::{
-    Action, Adjust, AssignPayment, CloseGap, Follows, GrantMoney, Invoice, Move, OpenWallet, Operated, Operation, Payment, Payout, Refund,
-    SetTerms, TopUp, TrueUp, UnassignedPayment, WalletName,
+    Action, Adjust, Agreed, AssignPayment, CloseGap, Follows, GrantMoney, Invoice, Move, OpenWallet, Operated, Operation, Payment, Payout,
+    Refund, SetTerms, TopUp, TrueUp, UnassignedPayment, WalletName,
 };
 pub use order::{CostSource, Counted, HoldSource, Order, OrderState, Part, UsageSource};
 pub use posting::{Posting, PostingCode};

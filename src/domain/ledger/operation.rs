@@ -2,15 +2,15 @@
 //! Refuses to know: what follows from them (decide), who may ask for them (app).
 
 use super::account::AccountPath;
-use super::chain::{Hash, sha256};
+use super::chain::{Hash, hex, sha256};
 use super::command::Loss;
 use super::event::{EventKind, SettlePayload};
 use super::order::UsageSource;
-use super::rated::Rated;
+use super::rated::{Rated, RatedTerms};
 use super::settle::Amounts;
 use super::state::WalletKind;
 use super::terms::Terms;
-use crate::base::{OpId, OrderId};
+use crate::base::{Exact, OpId, OrderId};
 use crate::domain::catalog::Usage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,6 +63,17 @@ pub struct OpenWallet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetTerms {
     pub wallet: Arc<str>,
+    pub credit_limit_nano: Option<i64>,
+    pub terms: Arc<Terms>,
+    /// What they were made from; other terms in between are a conflict. `None`: whatever was agreed before. It is the state that is
+    /// met, not the fact, so the journal does not have it.
+    #[serde(skip)]
+    pub replaces: Option<Agreed>,
+}
+
+/// Terms and credit limit that are in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
     pub credit_limit_nano: Option<i64>,
     pub terms: Arc<Terms>,
 }
@@ -263,11 +274,54 @@ impl Operation {
         let mut bytes = vec![self.action.kind() as u8];
         bytes.extend(nobody.payload());
         if let Action::TrueUp(true_up) = &self.action {
-            // What it follows is the state it meets, not the fact.
-            let fact = TrueUp { follows: None, ..(**true_up).clone() };
-            bytes.extend(format!("{fact:?}").into_bytes());
+            bytes.extend(true_up.fact());
         }
         sha256(&bytes)
+    }
+}
+
+/// The facts of a true-up as its fingerprint has them. Fingerprints are kept for ever and compared by every later version: names,
+/// order and units here must not change. What it follows is the state it meets, not the fact.
+#[derive(Serialize)]
+struct TrueUpFact<'a> {
+    order: String,
+    provider: &'a str,
+    endpoint: Option<&'a str>,
+    /// Content hash of the sheet.
+    price: Option<String>,
+    rated: Option<RatedTerms>,
+    usage: &'a Usage,
+    usage_source: UsageSource,
+    cost_exact: Exact,
+    charge_exact: Exact,
+    cost_nano: i64,
+    charge_nano: i64,
+    pass_through_nano: i64,
+    fee_nano: i64,
+    builder_nano: i64,
+    losses: &'a [Loss],
+}
+
+impl TrueUp {
+    fn fact(&self) -> Vec<u8> {
+        let fact = TrueUpFact {
+            order: self.order.to_string(),
+            provider: &self.provider,
+            endpoint: self.endpoint.as_deref(),
+            price: self.rated.as_ref().map(|rated| hex(&rated.price.hash)),
+            rated: self.rated.as_ref().map(Rated::terms),
+            usage: &self.usage,
+            usage_source: self.usage_source,
+            cost_exact: self.amounts.cost_exact,
+            charge_exact: self.amounts.charge_exact,
+            cost_nano: self.amounts.cost.as_nano(),
+            charge_nano: self.amounts.charge.as_nano(),
+            pass_through_nano: self.amounts.pass_through.as_nano(),
+            fee_nano: self.amounts.fee.as_nano(),
+            builder_nano: self.amounts.builder.as_nano(),
+            losses: &self.losses,
+        };
+        serde_json::to_vec(&fact).unwrap_or_default()
     }
 }
 
@@ -378,5 +432,34 @@ impl Action {
             | Self::Invoice(_)
             | Self::CloseGap(_) => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Money;
+
+    /// A ledger that was written by this version is read by later ones: a repeated true-up has to stay the same fact.
+    #[test]
+    fn the_layout_of_a_true_ups_facts_does_not_change() {
+        let true_up = TrueUp {
+            order: OrderId([1; 16]),
+            provider: "acme".into(),
+            endpoint: Some("acme/m".into()),
+            rated: None,
+            usage: Usage::default(),
+            usage_source: UsageSource::Provider,
+            amounts: Amounts { cost: Money::nano(3), charge: Money::nano(4), ..Amounts::ZERO },
+            losses: vec![Loss { provider: "other".into(), cost_nano: 7 }],
+            follows: None,
+        };
+        let fact = String::from_utf8(true_up.fact()).unwrap();
+        let expected = concat!(
+            r#"{"order":"ord_01010101010101010101010101010101","provider":"acme","endpoint":"acme/m","price":null,"rated":null,"#,
+            r#""usage":{},"usage_source":"provider","cost_exact":"0","charge_exact":"0","cost_nano":3,"charge_nano":4,"#,
+            r#""pass_through_nano":0,"fee_nano":0,"builder_nano":0,"losses":[{"provider":"other","cost_nano":7}]}"#,
+        );
+        assert_eq!(fact, expected);
     }
 }

@@ -73,10 +73,20 @@ pub(super) fn propose(provider: &str, finding: &str, cell: &Cell, class: GapClas
 fn suspended(draft: &mut Draft<'_>, accounts: &Accounts, cell: &Cell, difference: i128) -> Option<i128> {
     let mut rest = difference;
     let ours = &cell.ours;
-    for (amount, loss) in [(ours.failover_nano, FAILOVER), (ours.crash_nano, CRASH), (ours.estimate_nano, &*accounts.cogs)] {
+    // What was never delivered leaves the account it was booked to first, as it does when an order's own evidence comes.
+    for (amount, losses) in [
+        (ours.failover_nano, [(FAILOVER, i128::MAX), (FAILOVER, 0)]),
+        (ours.crash_nano, [(CRASH, i128::MAX), (CRASH, 0)]),
+        (ours.estimate_nano, [(UNDELIVERED, ours.estimate_undelivered_nano), (&*accounts.cogs, i128::MAX)]),
+    ] {
         let confirmed = amount.min(rest.max(0));
         draft.add(&accounts.suspense, &accounts.payable, confirmed, "suspended cost that the provider bills")?;
-        draft.add(&accounts.suspense, loss, amount - confirmed, "suspended cost that the provider does not bill")?;
+        let mut given_up = amount - confirmed;
+        for (loss, limit) in losses {
+            let part = given_up.min(limit);
+            draft.add(&accounts.suspense, loss, part, "suspended cost that the provider does not bill")?;
+            given_up -= part;
+        }
         rest -= confirmed;
     }
     Some(rest)

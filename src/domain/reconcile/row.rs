@@ -24,7 +24,7 @@ pub struct OurRow {
     pub cost_exact: Option<Exact>,
     /// What `prov:{p}:payable` was credited, closed gaps included.
     pub cost_nano: i128,
-    /// The part of it that stands in `exp:loss:undelivered`.
+    /// The part of it whose expense stands in `exp:loss:undelivered`.
     pub undelivered_nano: i128,
     /// Settled on an estimate, and what they cost by it.
     pub provisional: u64,
@@ -37,6 +37,8 @@ pub struct OurRow {
     pub crash_nano: i128,
     /// There by the settlement policy: estimates of calls that did not end well.
     pub estimate_nano: i128,
+    /// The part of these whose expense stands in `exp:loss:undelivered`.
+    pub estimate_undelivered_nano: i128,
     /// Gaps of before that were closed by a booking; what they changed in the cost, and which counts of the bill they explain.
     pub closed: u64,
     pub closed_nano: i128,
@@ -64,6 +66,7 @@ impl OurRow {
             failover_nano: 0,
             crash_nano: 0,
             estimate_nano: 0,
+            estimate_undelivered_nano: 0,
             closed: 0,
             closed_nano: 0,
             explained: BTreeMap::new(),
@@ -97,6 +100,7 @@ impl OurRow {
         self.failover_nano += other.failover_nano;
         self.crash_nano += other.crash_nano;
         self.estimate_nano += other.estimate_nano;
+        self.estimate_undelivered_nano += other.estimate_undelivered_nano;
         self.price_sheets.extend(other.price_sheets.iter().cloned());
     }
 
@@ -111,6 +115,7 @@ impl OurRow {
             let part = cleared.min(*waiting);
             (*waiting, cleared) = (*waiting - part, cleared - part);
         }
+        self.estimate_undelivered_nano = self.estimate_undelivered_nano.min(self.estimate_nano);
         for (counter, count) in &closed.explained {
             let sum = self.explained.entry(*counter).or_default();
             *sum = sum.saturating_add(*count);

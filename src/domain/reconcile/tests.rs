@@ -91,6 +91,20 @@ fn missing_there() {
 }
 
 #[test]
+fn a_suspended_estimate_that_is_not_billed_leaves_the_accounts_that_bear_it() {
+    let other = bill(0, "gpt-4o-mini", 1, 1, 0, 1, Some("0.1"));
+    let mut left = ours(0, "gpt-4o", 1, 60, 0, 20, 0);
+    (left.estimate_nano, left.estimate_undelivered_nano) = (300_000_000, 200_000_000);
+    let both = [left.clone(), ours(0, "gpt-4o-mini", 1, 1, 0, 1, 100_000_000)];
+    let (_, _, postings) = only_gap(&other, &both);
+    assert_eq!(postings, ["prov:acme:suspense -> exp:loss:undelivered 200000000", "prov:acme:suspense -> cogs:acme 100000000"]);
+    // Half of it is billed: what is given up was lost first.
+    let half = bill(0, "gpt-4o", 1, 30, 0, 10, Some("0.15"));
+    let (_, _, postings) = only_gap(&half, &[left]);
+    assert_eq!(postings, ["prov:acme:suspense -> prov:acme:payable 150000000", "prov:acme:suspense -> exp:loss:undelivered 150000000"]);
+}
+
+#[test]
 fn token_class() {
     let theirs = bill(0, "gpt-4o", 2, 20, 100, 30, Some("0.4"));
     let gap = only_gap(&theirs, &[ours(0, "gpt-4o", 2, 100, 20, 30, 500_000_000)]);
@@ -297,6 +311,7 @@ prop_compose! {
         row.undelivered_nano = row.provisional_nano * part / 100;
         row.unpriced = if unpriced { orders } else { 0 };
         (row.failover_nano, row.crash_nano, row.estimate_nano) = (suspense.0 * 30_000_000, suspense.1 * 7, suspense.0 * 11);
+        row.estimate_undelivered_nano = row.estimate_nano * part / 100;
         row
     }
 }
@@ -349,6 +364,7 @@ proptest! {
     fn a_true_bill_has_no_gap(booked in proptest::collection::vec(any_row(), 1..6)) {
         let certain: Vec<OurRow> = booked.into_iter().filter(|row| row.orders > 0).map(|mut row| {
             (row.provisional, row.provisional_nano, row.failover_nano, row.crash_nano, row.estimate_nano, row.unpriced) = (0, 0, 0, 0, 0, 0);
+            row.estimate_undelivered_nano = 0;
             row
         }).collect();
         let get = |row: &OurRow, counter| row.usage[&counter];

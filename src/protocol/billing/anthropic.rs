@@ -1,7 +1,7 @@
 //! Owns: Anthropic's usage report (`/v1/organizations/usage_report/messages`) and cost report (`/v1/organizations/cost_report`).
 //! Costs are cents as decimal text.
 
-use super::pages::{Figure, Page, pages};
+use super::pages::{Figure, Page, about, pages};
 use super::{Bill, BillRow, Counter, Counts, LineKind, decimal, time, words};
 use crate::base::Date;
 use serde::Deserialize;
@@ -73,9 +73,9 @@ fn read_bucket(bucket: &Bucket<'_>, text: &str, bill: &mut Bill) {
             None => Err("its bucket is not within one UTC day".to_owned()),
             Some(day) => read_result(result.get(), row, day),
         };
-        match read {
-            Ok(row) => bill.push(row),
-            Err(why) => bill.unread(row, why),
+        let kept = read.and_then(|read| bill.push_line(format!("{:?} {}", &bucket.starting_at, about(result.get())), read));
+        if let Err(why) = kept {
+            bill.unread(row, why);
         }
     }
 }

@@ -5,6 +5,21 @@ use super::sheet::{Line, each_line};
 use super::{Bill, BillRow, LineKind, decimal, time, words};
 use crate::base::Date;
 
+/// Columns that change when a line is restated; the others say which line it is, where it has no id.
+const FIGURES: &[&str] = &[
+    "lineitemusageamount",
+    "lineitemnormalizedusageamount",
+    "lineitemunblendedcost",
+    "lineitemunblendedrate",
+    "lineitemblendedcost",
+    "lineitemblendedrate",
+    "lineitemnetunblendedcost",
+    "lineitemnetunblendedrate",
+    "pricingpublicondemandcost",
+    "pricingpublicondemandrate",
+    "billinvoiceid",
+];
+
 pub(super) fn read(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     each_line(bytes, &["lineitemusagetype", "lineitemunblendedcost"], bill, |line, bill| {
         if !is_bedrock(line) {
@@ -14,10 +29,11 @@ pub(super) fn read(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
         let row = read_line(line)?;
         // The id is unique within a period only.
         let id = line.get(&["identitylineitemid"]).map(|id| format!("{id} {:?} {:?}", line.get(&["lineitemusagestartdate"]), row.line));
-        if id.is_some_and(|id| !bill.first_time(id)) {
-            bill.repeated += 1;
-        } else {
+        let Some(id) = id else { return bill.push_line(line.about(FIGURES), row) };
+        if bill.first_time(id) {
             bill.push(row);
+        } else {
+            bill.repeated += 1;
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Owns: what a bill says, whatever its format: rows with counts and exact amounts, and what could not be read.
 
 use crate::base::{Date, Exact};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is counted, under the names that our ledger stores. The parts are disjoint: no token is in two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,8 +169,15 @@ pub struct Bill {
     pub days: Option<(Date, Date)>,
     /// Pages and generations that came already: exports overlap.
     seen: HashSet<String>,
+    /// What lines without an id are about, each with the file that it came in first and what that says.
+    lines: HashMap<String, (u64, Vec<Figures>)>,
+    /// The file that is being read, from 1.
+    file: u64,
     rows_read: u64,
 }
+
+/// What a line says of what it is about.
+type Figures = (Option<u64>, Counts, Option<Exact>);
 
 impl Bill {
     /// The number of the next row.
@@ -182,6 +189,26 @@ impl Bill {
     pub(super) fn cover(&mut self, day: Date) {
         let (first, last) = self.days.unwrap_or((day, day));
         self.days = Some((first.min(day), last.max(day)));
+    }
+
+    pub(super) fn next_file(&mut self) {
+        self.file += 1;
+    }
+
+    /// A line that has no id, told by what it is `about`: all of it but its figures. Within a file lines may be alike; one that stood
+    /// in a file before is the same line again. With other figures nobody knows which of them holds.
+    pub(super) fn push_line(&mut self, about: String, row: BillRow) -> Result<(), String> {
+        let figures = (row.requests, row.usage.clone(), row.cost);
+        let (file, known) = self.lines.entry(about).or_insert_with(|| (self.file, Vec::new()));
+        if *file == self.file {
+            known.push(figures);
+            self.push(row);
+        } else if known.contains(&figures) {
+            self.repeated += 1;
+        } else {
+            return Err("a file before has this line with other figures: give only the one that holds".to_owned());
+        }
+        Ok(())
     }
 
     pub(super) fn push(&mut self, row: BillRow) {

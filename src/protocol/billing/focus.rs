@@ -11,10 +11,23 @@ const SERVICES: &[&str] = &["bedrock", "openai", "anthropic", "claude", "vertex"
 /// Members of `SkuPriceDetails` that name a model (lower case, without `x_`).
 const MODEL_MEMBERS: &[&str] = &["model", "modelname", "modelid", "model_name", "model_id"];
 
+/// Columns that change when a charge is restated; all others say which charge it is. FOCUS has no id of a line.
+const FIGURES: &[&str] = &[
+    "billedcost",
+    "contractedcost",
+    "effectivecost",
+    "listcost",
+    "contractedunitprice",
+    "listunitprice",
+    "consumedquantity",
+    "pricingquantity",
+    "invoiceid",
+];
+
 pub(super) fn read(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     each_line(bytes, &["billedcost", "chargeperiodstart"], bill, |line, bill| {
         if is_model_service(line) {
-            bill.push(read_line(line)?);
+            bill.push_line(line.about(FIGURES), read_line(line)?)?;
         } else {
             bill.foreign += 1;
         }

@@ -66,6 +66,7 @@ pub fn detect(bytes: &[u8], name: &str) -> Option<Format> {
 /// Adds to `bill` what a file says. `Err`: it is no file of this format at all.
 pub fn read(format: Format, bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     let json = pages::looks_like_json(bytes);
+    bill.next_file();
     match format {
         Format::OpenAi => openai::read(bytes, bill),
         Format::Anthropic => anthropic::read(bytes, bill),

@@ -1,7 +1,7 @@
 //! Owns: OpenAI's organization usage and costs (`/v1/organization/usage/*`, `/v1/organization/costs`): pages of buckets of results,
 //! each result naming its kind in `object`.
 
-use super::pages::{Figure, Page, pages};
+use super::pages::{Figure, Page, about, pages};
 use super::{Bill, BillRow, Counter, Counts, LineKind, decimal, time, words};
 use crate::base::{Date, Timestamp};
 use serde::Deserialize;
@@ -81,9 +81,9 @@ fn read_bucket(bucket: &Bucket<'_>, text: &str, bill: &mut Bill) {
             None => Err("its bucket is of more than one day: ask for bucket_width=1d".to_owned()),
             Some(day) => read_result(result.get(), row, day),
         };
-        match read {
-            Ok(row) => bill.push(row),
-            Err(why) => bill.unread(row, why),
+        let kept = read.and_then(|read| bill.push_line(format!("{:?} {}", bucket.start_time, about(result.get())), read));
+        if let Err(why) = kept {
+            bill.unread(row, why);
         }
     }
 }

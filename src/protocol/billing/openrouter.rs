@@ -1,7 +1,7 @@
 //! Owns: OpenRouter's activity: the API's items of a day and model, and the site's CSV, one row a generation. Amounts are credits,
 //! which are USD; what an own key at a provider was billed there (`byok_usage_inference`) is not owed to OpenRouter.
 
-use super::pages::{Figure, Page, pages};
+use super::pages::{Figure, Page, about, pages};
 use super::sheet::{Line, each_line};
 use super::{Bill, BillRow, Counter, Counts, decimal, time};
 use serde::Deserialize;
@@ -22,6 +22,22 @@ struct Item<'a> {
     usage: Option<Figure<'a>>,
 }
 
+/// Columns of a day's activity that grow with it.
+const FIGURES: &[&str] = &[
+    "usage",
+    "costtotal",
+    "byokusageinference",
+    "requests",
+    "tokensprompt",
+    "prompttokens",
+    "tokenscached",
+    "cachedtokens",
+    "tokenscompletion",
+    "completiontokens",
+    "tokensreasoning",
+    "reasoningtokens",
+];
+
 pub(super) fn read_json(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     for page in pages(bytes)? {
         let items = match serde_json::from_str::<Page<'_>>(page.get()) {
@@ -33,7 +49,11 @@ pub(super) fn read_json(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
             let number = bill.next_row();
             match read_item(item, number) {
                 Ok(_) if !bill.first_time(item.get().to_owned()) => bill.repeated += 1,
-                Ok(row) => bill.push(row),
+                Ok(row) => {
+                    if let Err(why) = bill.push_line(about(item.get()), row) {
+                        bill.unread(number, why);
+                    }
+                }
                 Err(why) => bill.unread(number, why),
             }
         }
@@ -70,13 +90,12 @@ fn counts(prompt: Option<u64>, cached: Option<u64>, completion: Option<u64>, rea
 pub(super) fn read_csv(bytes: &[u8], bill: &mut Bill) -> Result<(), String> {
     each_line(bytes, &[], bill, |line, bill| {
         let row = read_line(line)?;
-        if let Some(generation) = line.get(&["generationid"])
-            && !bill.first_time(generation.to_owned())
-        {
+        let Some(generation) = line.get(&["generationid"]) else { return bill.push_line(line.about(FIGURES), row) };
+        if bill.first_time(generation.to_owned()) {
+            bill.push(row);
+        } else {
             bill.repeated += 1;
-            return Ok(());
         }
-        bill.push(row);
         Ok(())
     })
 }

@@ -3,6 +3,7 @@
 use super::{Format, decimal};
 pub(super) use crate::protocol::pages::{Page, looks_like_json, pages, plain};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The members by which formats differ, of a bucket, an item of activity, or a result within a bucket.
@@ -33,6 +34,19 @@ pub(super) fn detect(bytes: &[u8]) -> Option<Format> {
         }
     }
     None
+}
+
+/// What a result is about: its members without the figures, which are numbers or the member `amount`.
+pub(super) fn about(result: &str) -> String {
+    fn strip(value: &mut Value) {
+        if let Value::Object(members) = value {
+            members.retain(|name, member| !member.is_number() && !member.is_null() && name != "amount");
+            members.values_mut().for_each(strip);
+        }
+    }
+    let mut value: Value = serde_json::from_str(result).unwrap_or_default();
+    strip(&mut value);
+    value.to_string()
 }
 
 /// A number that may be written as text, exactly.

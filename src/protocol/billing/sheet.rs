@@ -1,7 +1,7 @@
 //! Owns: CSV exports: the header that tells the format, rows by column name, line numbers.
 
 use super::{Format, pages};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Enough of each format's columns to know it by; names as `bare` leaves them.
 const MARKS: &[(Format, &[&str])] = &[
@@ -46,6 +46,13 @@ impl Line<'_> {
     pub(super) fn get(&self, names: &[&str]) -> Option<&str> {
         let cell = |name: &&str| self.record.get(*self.columns.get(*name)?).filter(|cell| !cell.is_empty());
         names.iter().find_map(cell)
+    }
+
+    /// All of the line but the columns of `figures`, whatever their order: what it is about.
+    pub(super) fn about(&self, figures: &[&str]) -> String {
+        let cells = self.columns.iter().filter(|(name, _)| !figures.contains(&name.as_str()));
+        let filled = cells.filter_map(|(name, place)| Some((name, self.record.get(*place).filter(|cell| !cell.is_empty())?)));
+        format!("{:?}", filled.collect::<BTreeMap<_, _>>())
     }
 
     pub(super) fn text(&self, names: &[&str]) -> Option<String> {

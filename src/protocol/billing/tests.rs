@@ -232,3 +232,37 @@ proptest::proptest! {
         let _ = detect(cut, "");
     }
 }
+
+/// Exports overlap: a line that stands in two files is taken once, whatever the order of their columns; one that has changed in between
+/// is named, because the bill would have both.
+#[test]
+fn what_stands_in_two_files_is_billed_once() {
+    const HEAD: &str = "BilledCost,ChargePeriodStart,ChargePeriodEnd,ServiceCategory,SkuMeter,ConsumedQuantity,ConsumedUnit\n";
+    const LINE: &str = "AI and Machine Learning,\"gpt-4o, input tokens\",480,Tokens\n";
+    let hour = |cost: &str, hour: u8| format!("{cost},2026-09-01T{hour:02}:00:00Z,2026-09-01T{:02}:00:00Z,{LINE}", hour + 1);
+    let first = format!("{HEAD}{}{}", hour("0.5", 1), hour("0.5", 1));
+    let second = format!("{HEAD}{}{}", hour("0.5", 1), hour("0.5", 2));
+    let mut bill = Bill::default();
+    read(Format::Focus, first.as_bytes(), &mut bill).unwrap();
+    read(Format::Focus, second.as_bytes(), &mut bill).unwrap();
+    assert_eq!((bill.rows.len(), bill.repeated, bill.unread.len()), (3, 1, 0));
+    read(Format::Focus, format!("{HEAD}{}", hour("0.7", 2)).as_bytes(), &mut bill).unwrap();
+    assert_eq!((bill.rows.len(), bill.unread.len()), (3, 1));
+    assert!(bill.unread[0].why.contains("other figures"), "{:?}", bill.unread);
+
+    // A day that has grown since the first export, and one that has not.
+    let page = |first: u64| {
+        let bucket = |day: u64, tokens: u64| {
+            format!(
+                r#"{{"object":"bucket","start_time":{},"end_time":{},"results":[{{"object":"organization.usage.completions.result","model":"gpt-4o","input_tokens":{tokens},"output_tokens":1,"num_model_requests":1}}]}}"#,
+                1_788_220_800 + day * 86_400,
+                1_788_220_800 + (day + 1) * 86_400
+            )
+        };
+        format!(r#"{{"object":"page","data":[{},{}],"has_more":false}}"#, bucket(0, 5), bucket(1, first))
+    };
+    let mut bill = Bill::default();
+    read(Format::OpenAi, page(3).as_bytes(), &mut bill).unwrap();
+    read(Format::OpenAi, page(4).as_bytes(), &mut bill).unwrap();
+    assert_eq!((bill.rows.len(), bill.repeated, bill.unread.len()), (2, 1, 1), "{:?}", bill.unread);
+}

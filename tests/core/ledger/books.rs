@@ -5,7 +5,7 @@ use super::commands::{
 };
 use super::store::Store;
 use gotoai::adapters::stores::sqlite::Database;
-use gotoai::base::{Date, Exact, KeyId, Timestamp};
+use gotoai::base::{Date, Exact, KeyId, Money, Timestamp};
 use gotoai::domain::ledger::{
     Action, Attempt, AttemptOutcome, CloseGap, Command, Ledger, Loss, Move, Rated, Refusal, Reply, Settle, UsageSource, WalletKind,
 };
@@ -134,6 +134,19 @@ fn calls_on_the_users_own_keys_are_on_the_users_bills() {
     let (amounts, rated) = Rated { upstream: Some(Exact::ZERO), ..rated() }.rate(&used.usage).unwrap();
     store.run(Command::Settle(Box::new(Settle { amounts: Some(amounts), rated: Some(rated), ..used })));
     assert_eq!(daily(&store, PROVIDER), []);
+}
+
+/// Nothing was charged for it, so all of its cost is the platform's loss, and cogs has never borne it.
+#[test]
+fn the_loss_of_an_estimate_in_suspense_is_told_apart() {
+    let store = store();
+    store.run(reserve(1, "w", 1000));
+    let loss = Money::nano(4);
+    store.run(Command::Settle(Box::new(Settle { suspense: true, loss, ..settling(1, 10, UsageSource::Estimated) })));
+    let row = &daily(&store, PROVIDER)[0];
+    assert_eq!((row.cost_nano, row.undelivered_nano), (0, 0));
+    assert_eq!((row.estimate_nano, row.estimate_undelivered_nano), (10, 4));
+    assert_eq!(store.balances()["exp:loss:undelivered"], -4);
 }
 
 #[test]

@@ -8,9 +8,11 @@ use super::memory::Memory;
 use gotoai::base::{Exact, Money, Timestamp};
 use gotoai::domain::catalog::{Meter, Usage};
 use gotoai::domain::ledger::{
-    Action, Adjust, Amounts, AssignPayment, CloseGap, Command, Follows, GrantMoney, Invoice, Loss, Move, OrderState, Payment, Payout,
-    Rated, Refund, Reply, Settle, TrueUp, UnassignedPayment, UsageSource, WalletKind, WalletName,
+    Action, Adjust, Agreed, Amounts, AssignPayment, CloseGap, Command, Follows, GrantMoney, HoldPolicy, Invoice, Loss, Move, OrderState,
+    Payment, Payout, Rated, Refund, Refusal, Reply, SetTerms, Settle, Terms, TrueUp, UnassignedPayment, UsageSource, WalletKind,
+    WalletName,
 };
+use std::sync::Arc;
 
 fn prepaid(cash: i64) -> Memory {
     let mut memory = Memory::new();
@@ -559,4 +561,21 @@ fn the_longest_settlement_fits_one_entry() {
     assert!(matches!(memory.run(&Command::Settle(Box::new(ended))), Reply::Settled { state: OrderState::Finalized, .. }));
     assert!(memory.moved().len() <= 16, "{:?}", memory.moved());
     assert!(memory.verify().ok());
+}
+
+/// Two administrators have read the same terms, and each changes a member: who comes second must not take back what the first has done.
+#[test]
+fn terms_made_from_terms_that_are_out_of_date_are_a_conflict() {
+    let mut memory = prepaid(1000);
+    let read = Agreed { credit_limit_nano: None, terms: Arc::default() };
+    let set = |n: u8, credit_limit_nano, hold, replaces| {
+        let terms = Arc::new(Terms { hold, ..Terms::default() });
+        operate(n, Action::SetTerms(SetTerms { wallet: "w".into(), credit_limit_nano, terms, replaces }))
+    };
+    let limited = memory.run(&set(3, Some(500), None, Some(read.clone())));
+    assert!(matches!(limited, Reply::Done { duplicate: false, .. }), "{limited:?}");
+    assert_eq!(memory.run(&set(4, None, Some(HoldPolicy::Strict), Some(read))), Reply::Refused(Refusal::Conflict));
+    let now = Agreed { credit_limit_nano: Some(500), terms: Arc::default() };
+    let both = memory.run(&set(5, Some(500), Some(HoldPolicy::Strict), Some(now)));
+    assert!(matches!(both, Reply::Done { duplicate: false, .. }), "{both:?}");
 }

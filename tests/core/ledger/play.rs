@@ -36,7 +36,7 @@ fn operation(op: u8, act: &Act) -> Command {
         Act::TopUp { wallet, amount, fee } => return top_up(op, wallet, amount, fee),
         Act::SetTerms { wallet, limit, hold } => {
             let terms = Arc::new(Terms { hold, ..Terms::default() });
-            Action::SetTerms(SetTerms { wallet: wallet.into(), credit_limit_nano: limit, terms })
+            Action::SetTerms(SetTerms { wallet: wallet.into(), credit_limit_nano: limit, terms, replaces: None })
         }
         Act::Freeze { wallet } => Action::Freeze(named(wallet)),
         Act::Thaw { wallet } => Action::Thaw(named(wallet)),

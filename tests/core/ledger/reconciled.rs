@@ -200,8 +200,60 @@ fn run(now: Timestamp, whole: bool) -> Run<'static> {
     Run { owner: "me", whole, started_at: now, finished_at: now, lease: Duration::from_secs(60), last_seq: 0, freeze: true }
 }
 
-fn found(findings: Vec<Finding>) -> Report {
-    Report { findings, ..Report::default() }
+fn found(findings: impl IntoIterator<Item = Finding>) -> Report {
+    let mut report = Report::default();
+    findings.into_iter().for_each(|finding| report.add(finding));
+    report
+}
+
+/// As many findings about entries as one run lists of a check, and one.
+fn many(check: Check) -> impl Iterator<Item = Finding> {
+    (0..=1000).map(move |seq| Finding::new(check, Subject::Entry(seq), format!("entry {seq}: wrong")))
+}
+
+/// A price sheet is lost, so that every order has a finding that does not freeze; then a balance is edited.
+#[test]
+fn a_break_is_found_among_any_number_of_lesser_findings() {
+    let store = Store::new();
+    busy(&store);
+    let database = Database::open(&store.path()).unwrap();
+    let at = |second: i64| Timestamp(store.clock.now().0 + second * 1000);
+    tamper(&store.raw(), "UPDATE balances SET credits = credits + 7 WHERE account_id = (SELECT id FROM accounts WHERE path = 'rev:usage')");
+    let broken = || store.ledger.verify().unwrap().findings;
+    let first = database.record_run(&run(at(0), true), &found(many(Check::R08).chain(broken()))).unwrap();
+    assert!(first.froze);
+    let open = |check: &str| database.finding_counts().unwrap().iter().find(|(known, ..)| known == check).map_or(0, |(.., count)| *count);
+    assert_eq!((open("R08"), open("R02"), open("R01")), (1001, 1, 1));
+    // The next run sees other thousands of the same check: those that it does not list are not gone. What it does not see of others is.
+    let others = many(Check::R08).map(|finding| Finding { subject: Subject::Rest, ..finding });
+    assert_eq!(database.record_run(&run(at(1), true), &found(others)).unwrap().gone, 2);
+    assert_eq!((open("R08"), open("R02"), open("R01")), (1001, 0, 0));
+    assert_eq!(database.record_run(&run(at(2), true), &found([])).unwrap().gone, 1001);
+}
+
+/// Each is confined to a wallet, but not every wallet is named: then all calls stop.
+#[test]
+fn more_breaks_than_are_listed_stop_all_calls() {
+    let store = Store::new();
+    let database = Database::open(&store.path()).unwrap();
+    let confined = many(Check::R02).map(|finding| finding.within(Some("w".into())));
+    let report = found(confined);
+    assert_eq!(report.findings.len(), 1001);
+    assert!(database.record_run(&run(store.clock.now(), true), &report).unwrap().froze);
+}
+
+#[test]
+fn a_run_that_ends_at_an_unreadable_row_says_nothing_of_what_it_did_not_see() {
+    let store = Store::new();
+    busy(&store);
+    let database = Database::open(&store.path()).unwrap();
+    let now = store.clock.now();
+    database.record_run(&run(now, true), &found(many(Check::R09).take(3))).unwrap();
+    tamper(&store.raw(), "PRAGMA ignore_check_constraints = ON; UPDATE wallets SET terms = '1' WHERE name = 'w'");
+    let later = now.plus(Duration::from_secs(1));
+    let report = run_once(&mut Inspector::new(&database).unwrap(), true, later);
+    assert!(report.findings[0].detail.contains("cannot be read"), "{:?}", report.findings);
+    assert_eq!(database.record_run(&run(later, true), &report).unwrap().gone, 0);
 }
 
 #[test]
@@ -219,8 +271,8 @@ fn a_finding_opens_once_goes_and_comes_back() {
     let kept = database.findings(None, 10).unwrap();
     assert!(kept.iter().all(|finding| finding.seen == 2 && finding.status == "open"));
     // An incremental run that does not look says nothing; a full one does.
-    database.record_run(&run(at(2), false), &found(Vec::new())).unwrap();
-    assert_eq!(database.record_run(&run(at(3), true), &found(Vec::new())).unwrap().gone, 2);
+    database.record_run(&run(at(2), false), &found([])).unwrap();
+    assert_eq!(database.record_run(&run(at(3), true), &found([])).unwrap().gone, 2);
     assert_eq!(database.finding_counts().unwrap(), []);
     assert!(database.unfreeze("me", "tested", at(4)).unwrap() && database.frozen().unwrap().is_none());
     assert_eq!(database.record_run(&run(at(5), true), &broken).unwrap().opened.len(), 2);
@@ -238,9 +290,42 @@ fn a_break_within_a_wallet_stops_that_wallet_only() {
         &store.raw(),
         "UPDATE balances SET credits = credits + 7 WHERE account_id = (SELECT id FROM accounts WHERE path = 'wallet:w:cash')",
     );
-    let recorded = database.record_run(&run(store.clock.now(), true), &store.ledger.verify().unwrap()).unwrap();
-    let wallets: Vec<&str> = recorded.broken_wallets.iter().map(|(wallet, _)| &**wallet).collect();
-    assert_eq!((recorded.froze, wallets), (false, vec!["w"]));
+    let at = |second: i64| Timestamp(store.clock.now().0 + second * 1000);
+    let record = |second: i64, report: &Report| {
+        let recorded = database.record_run(&run(at(second), true), report).unwrap();
+        assert!(!recorded.froze, "the sum of all balances is off because this one is");
+        recorded.broken_wallets
+    };
+    let report = store.ledger.verify().unwrap();
+    let broken = record(0, &report);
+    assert_eq!(broken.iter().map(|broken| &*broken.wallet).collect::<Vec<_>>(), ["w"]);
+    // The wallet could not be frozen: it comes again, also when somebody has looked at it.
+    database.acknowledge(&broken[0].finding, "me", "seen", at(1)).unwrap();
+    assert_eq!(record(2, &report), broken);
+    // Once it is frozen, whoever thaws it knows why, and is not overruled.
+    database.wallet_stopped(&broken[0], at(3)).unwrap();
+    assert_eq!(record(4, &report), []);
+    // Gone and come again, it is another break.
+    record(5, &found([]));
+    assert_eq!(record(6, &report).len(), 1);
+}
+
+#[test]
+fn a_break_that_was_not_to_stop_calls_stops_them_once_it_is() {
+    let store = Store::new();
+    busy(&store);
+    let database = Database::open(&store.path()).unwrap();
+    tamper(&store.raw(), "UPDATE balances SET credits = credits + 7 WHERE account_id = (SELECT id FROM accounts WHERE path = 'rev:usage')");
+    let at = |second: i64| Timestamp(store.clock.now().0 + second * 1000);
+    let report = store.ledger.verify().unwrap();
+    let off = Run { freeze: false, ..run(at(0), true) };
+    assert!(!database.record_run(&off, &report).unwrap().froze && database.frozen().unwrap().is_none());
+    // A run that sees nothing of it is enough: it is open.
+    assert!(database.record_run(&run(at(1), false), &found([])).unwrap().froze);
+    assert!(database.frozen().unwrap().unwrap().reason.contains("rev:usage"));
+    // Forced by somebody who knows of it.
+    database.unfreeze("me", "tested", at(2)).unwrap();
+    assert!(!database.record_run(&run(at(3), true), &report).unwrap().froze && database.frozen().unwrap().is_none());
 }
 
 #[test]
@@ -248,7 +333,7 @@ fn one_process_reconciles_for_all() {
     let store = Store::new();
     let database = Database::open(&store.path()).unwrap();
     let now = store.clock.now();
-    database.record_run(&run(now, false), &found(Vec::new())).unwrap();
+    database.record_run(&run(now, false), &found([])).unwrap();
     assert!(!database.is_leased("me", now).unwrap());
     assert!(database.is_leased("other", now).unwrap());
     assert!(!database.is_leased("other", now.plus(Duration::from_secs(61))).unwrap());
@@ -266,7 +351,7 @@ fn silence_is_a_finding_until_somebody_reconciles() {
     assert!(!database.record_silence(Some(&silent), now).unwrap());
     assert_eq!(database.finding_counts().unwrap(), [("R25".to_owned(), "critical".to_owned(), 1)]);
     // A full run that sees sound books says nothing about silence.
-    database.record_run(&run(now.plus(Duration::from_secs(1)), true), &found(Vec::new())).unwrap();
+    database.record_run(&run(now.plus(Duration::from_secs(1)), true), &found([])).unwrap();
     assert_eq!(database.finding_counts().unwrap().len(), 1);
     assert!(!database.record_silence(None, now).unwrap());
     assert_eq!(database.finding_counts().unwrap(), []);

@@ -9,7 +9,7 @@ use crate::protocol::billing::Counter;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One row an order that has ended. Its cost is the projection's: corrections of an order are in it. The day before the first is read
 /// for calls that crossed midnight.
@@ -81,6 +81,31 @@ type Rows = BTreeMap<(Days, String, Option<String>), OurRow>;
 
 /// When an order began, and when it ended.
 type Days = (Date, Date);
+
+impl Database {
+    pub fn has_account(&self, path: &str) -> Result<bool> {
+        self.with(|c| c.prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE path = ?1)")?.query_row([path], |row| row.get(0)))
+    }
+
+    /// Providers that something was booked for.
+    pub fn providers(&self) -> Result<BTreeSet<String>> {
+        self.with(|c| {
+            // By ranges of the index: there may be many accounts of wallets.
+            let sql = "SELECT path FROM accounts WHERE (path >= 'prov:' AND path < 'prov;') OR (path >= 'cogs:' AND path < 'cogs;')";
+            let mut providers = BTreeSet::new();
+            let mut statement = c.prepare_cached(sql)?;
+            let mut paths = statement.query([])?;
+            while let Some(row) = paths.next()? {
+                if let Some(AccountPath::Payable(provider) | AccountPath::Suspense(provider) | AccountPath::Cogs(provider)) =
+                    AccountPath::parse(row.get_ref(0)?.as_str()?)
+                {
+                    providers.insert(provider.to_owned());
+                }
+            }
+            Ok(providers)
+        })
+    }
+}
 
 impl Books for Database {
     /// Reads every order of the time once; what is kept is one row a day, model and key.
@@ -186,7 +211,10 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) ->
         row.cost_nano += cost;
         let exact = if ended.billed.is_some() { Exact::new(cost, 1) } else { Some(ended.cost_exact.unwrap_or(Exact::ZERO)) };
         row.cost_exact = row.cost_exact.zip(exact).and_then(|(sum, part)| sum.checked_add(part));
-        row.undelivered_nano += i128::from(ended.loss_nano).min(cost);
+        // Settled as one: a cost stands in suspense as a whole, its loss with it.
+        let waiting_loss = i128::from(ended.loss_nano).min(waiting);
+        row.estimate_undelivered_nano += waiting_loss;
+        row.undelivered_nano += (i128::from(ended.loss_nano) - waiting_loss).min(cost);
         if state == OrderState::Provisional as i64 {
             row.provisional += 1;
             row.provisional_nano += cost;

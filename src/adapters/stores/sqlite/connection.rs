@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_findings.sql"),
     include_str!("migrations/0006_builders.sql"),
     include_str!("migrations/0007_reads.sql"),
+    include_str!("migrations/0008_stops.sql"),
 ];
 
 /// The database file. Cloning shares the reading connection.

@@ -23,7 +23,7 @@ pub struct Run<'a> {
     /// Until when other processes leave it to this one.
     pub lease: Duration,
     pub last_seq: i64,
-    /// New calls stop when an identity of the whole ledger is broken.
+    /// New calls stop while an identity of the whole ledger is broken, whichever run has found that.
     pub freeze: bool,
 }
 
@@ -35,8 +35,17 @@ pub struct Recorded {
     pub gone: usize,
     /// New calls have been stopped by this run.
     pub froze: bool,
-    /// Wallets that a new break is confined to, each with the finding.
-    pub broken_wallets: Vec<(Arc<str>, String)>,
+    /// To be frozen, and then told of (`wallet_stopped`): until then they come again with every run.
+    pub broken_wallets: Vec<BrokenWallet>,
+}
+
+/// A wallet that a break is confined to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenWallet {
+    pub wallet: Arc<str>,
+    pub finding: String,
+    /// When the break came, or came again.
+    pub opened_at: Timestamp,
 }
 
 /// Why new calls are stopped.
@@ -145,16 +154,19 @@ fn put(c: &Connection, finding: &Finding, report: &Report, now: Timestamp) -> ru
         | Subject::Price(_)
         | Subject::Window(..)
         | Subject::Endpoint(_)
-        | Subject::Request(_) => {}
+        | Subject::Request(_)
+        | Subject::Rest => {}
     }
     let head = report.head.map(|(n, hash)| json!({ "block": n, "hash": hex(&hash) }));
     let evidence = json!({ "head": head, "last_entry_at": report.last_ts.map(|ts| ts.to_string()) });
     let sql = "INSERT INTO findings(id, level, check_id, severity, subject, detail, expected, actual, drift, order_id, account, wallet, \
-         evidence, remedy, status, opened_at, first_seen, last_seen, seen) \
-         VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'open', ?14, ?14, ?14, 1) \
+         evidence, remedy, status, opened_at, first_seen, last_seen, seen, stops) \
+         VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'open', ?14, ?14, ?14, 1, ?16) \
          ON CONFLICT(id) DO UPDATE SET detail = excluded.detail, expected = excluded.expected, actual = excluded.actual, \
          drift = excluded.drift, evidence = excluded.evidence, remedy = excluded.remedy, last_seen = excluded.last_seen, \
-         seen = seen + 1, status = iif(?15, 'open', status), opened_at = iif(?15, excluded.opened_at, opened_at)";
+         seen = seen + 1, status = iif(?15, 'open', status), opened_at = iif(?15, excluded.opened_at, opened_at), \
+         stops = excluded.stops, stopped_at = iif(?15, NULL, stopped_at)";
+    let stops = finding.check.freezes().then(|| if finding.wallet.is_some() { "wallet" } else { "ledger" });
     c.prepare_cached(sql)?.execute(rusqlite::params![
         id,
         finding.check.id(),
@@ -171,6 +183,7 @@ fn put(c: &Connection, finding: &Finding, report: &Report, now: Timestamp) -> ru
         remedy(&finding.remedy).to_string(),
         now.0,
         opens,
+        stops,
     ])?;
     if opens {
         outbox::put(c, "finding.opened", &format!("finding:{id}:{}", now.0), &told(c, &id)?, now)?;
@@ -199,16 +212,36 @@ fn told(c: &Connection, id: &str) -> rusqlite::Result<Value> {
     }))
 }
 
-/// The breaks of identities that the whole ledger stands on. First those that stop all calls; then, if there are none, those that
-/// are confined to a wallet, which is frozen instead: that the sum of all balances is off follows from them.
-fn breaks<'a>(report: &'a Report, opened: &[String]) -> (Option<&'a Finding>, Vec<&'a Finding>) {
-    let is_new = |finding: &&Finding| finding.check.freezes() && opened.contains(&finding.id());
-    let (confined, beyond): (Vec<_>, Vec<_>) = report.findings.iter().filter(is_new).partition(|finding| finding.wallet.is_some());
-    let explained = !confined.is_empty();
-    match beyond.into_iter().find(|finding| !(explained && finding.check == Check::R01)) {
-        Some(finding) => (Some(finding), Vec::new()),
-        None => (None, confined),
-    }
+/// Of breaks that have stopped nothing yet: those that are not over.
+const UNSTOPPED: &str = "stopped_at IS NULL AND (status = 'open' OR status = 'acknowledged')";
+
+/// Stops new calls for breaks of identities that the whole ledger stands on and that are confined to no wallet. That the sum of all
+/// balances is off (R01) follows from breaks within wallets, as long as there are any.
+fn stop_ledger(c: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<bool> {
+    let sql = format!(
+        "SELECT id, check_id, detail FROM findings WHERE stops = 'ledger' AND {UNSTOPPED} \
+         AND (check_id <> 'R01' OR NOT EXISTS (SELECT 1 FROM findings WHERE stops = 'wallet' AND status <> 'gone')) \
+         ORDER BY opened_at, check_id = 'R01', id LIMIT 1"
+    );
+    let broken: Option<(String, String, String)> =
+        c.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((id, check, reason)) = broken else { return Ok(false) };
+    let froze = freeze(c, (&id, &check, &reason), now)?;
+    c.execute(&format!("UPDATE findings SET stopped_at = ?1 WHERE stops = 'ledger' AND {UNSTOPPED}"), [now.0])?;
+    Ok(froze)
+}
+
+/// Wallets that are to be frozen for a break within them. While no call is taken at all there is no need.
+fn broken_wallets(c: &Connection) -> rusqlite::Result<Vec<BrokenWallet>> {
+    let sql = format!(
+        "SELECT wallet, id, opened_at FROM findings WHERE stops = 'wallet' AND {UNSTOPPED} \
+         AND NOT EXISTS (SELECT 1 FROM control WHERE k = 'frozen') ORDER BY opened_at, id"
+    );
+    c.prepare_cached(&sql)?
+        .query_map([], |row| {
+            Ok(BrokenWallet { wallet: row.get::<_, String>(0)?.into(), finding: row.get(1)?, opened_at: Timestamp(row.get(2)?) })
+        })?
+        .collect()
 }
 
 impl Database {
@@ -223,19 +256,30 @@ impl Database {
                 }
             }
             if run.whole {
+                // Whether somebody reconciles is not seen by reconciling.
+                let seen = |check: &Check| *check != Check::R25 && report.lists_all(*check);
+                let seen: Vec<String> = Check::ALL.into_iter().filter(seen).map(Check::id).collect();
                 recorded.gone = c.execute(
-                    "UPDATE findings SET status = 'gone' WHERE level = 0 AND check_id <> 'R25' AND last_seen < ?1 \
-                     AND (status = 'open' OR status = 'acknowledged' OR status = 'repaired')",
-                    [run.started_at.0],
+                    "UPDATE findings SET status = 'gone' WHERE level = 0 AND last_seen < ?1 \
+                     AND (status = 'open' OR status = 'acknowledged' OR status = 'repaired') \
+                     AND check_id IN (SELECT value FROM json_each(?2))",
+                    (run.started_at.0, json!(seen).to_string()),
                 )?;
             }
             write_run(c, run, report, recorded.opened.len())?;
-            let (broken, confined) = breaks(report, &recorded.opened);
-            if let Some(finding) = broken.filter(|_| run.freeze) {
-                recorded.froze = freeze(c, finding, now)?;
+            if run.freeze {
+                recorded.froze = stop_ledger(c, now)?;
+                recorded.broken_wallets = broken_wallets(c)?;
             }
-            recorded.broken_wallets = confined.into_iter().filter_map(|f| Some((Arc::clone(f.wallet.as_ref()?), f.id()))).collect();
             Ok(recorded)
+        })
+    }
+
+    /// The wallet is frozen for its break.
+    pub fn wallet_stopped(&self, broken: &BrokenWallet, now: Timestamp) -> Result<()> {
+        self.change(|c| {
+            c.execute("UPDATE findings SET stopped_at = ?3 WHERE id = ?1 AND opened_at = ?2", (&broken.finding, broken.opened_at.0, now.0))
+                .map(drop)
         })
     }
 
@@ -326,11 +370,12 @@ impl Database {
         })
     }
 
-    /// A compensating entry answers it.
+    /// A compensating entry answers it, if it is not over.
     pub fn repaired(&self, id: &str, actor: &str, note: &str, (op, seq): (&str, Option<i64>), now: Timestamp) -> Result<()> {
         self.change(|c| {
             c.execute(
-                "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 WHERE id = ?1",
+                "UPDATE findings SET status = 'repaired', actor = ?2, note = ?3, acted_at = ?4, repair_op = ?5, repair_seq = ?6 \
+                 WHERE id = ?1 AND (status = 'open' OR status = 'acknowledged')",
                 (id, actor, note, now.0, op, seq),
             )
             .map(drop)
@@ -365,13 +410,12 @@ impl Database {
 }
 
 /// The first break stays the reason.
-fn freeze(c: &Transaction<'_>, finding: &Finding, now: Timestamp) -> rusqlite::Result<bool> {
-    let (id, reason) = (finding.id(), &finding.detail);
+fn freeze(c: &Transaction<'_>, (id, check, reason): (&str, &str, &str), now: Timestamp) -> rusqlite::Result<bool> {
     let value = json!({ "since_ms": now.0, "finding": id, "reason": reason });
     if c.execute("INSERT OR IGNORE INTO control(k, v) VALUES ('frozen', ?1)", [value.to_string()])? == 0 {
         return Ok(false);
     }
-    let payload = json!({ "finding": id, "check": finding.check.id(), "reason": reason });
+    let payload = json!({ "finding": id, "check": check, "reason": reason });
     outbox::put(c, "ledger.frozen", &format!("frozen:{}", now.0), &payload, now)?;
     keys::bump(c).map(|()| true)
 }

@@ -62,9 +62,7 @@ impl Inspector {
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..) => {
                     let finding = Finding::new(Check::R07, Subject::Ledger, format!("a stored row cannot be read: {error}"));
-                    let mut report = Report::default();
-                    report.add(finding.with(Remedy::Restore));
-                    Ok(Some(report))
+                    Ok(Some(Report::cut_short(finding.with(Remedy::Restore))))
                 }
                 other => Err(from_sqlite(&other)),
             }
@@ -340,9 +338,9 @@ fn show_rest(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlit
 
 /// Idempotency keys whose order is lost.
 fn show_marks(c: &Connection, verifier: &mut Verifier) -> rusqlite::Result<()> {
-    let sql = "SELECT scope, order_id FROM idempotency i WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = i.order_id) LIMIT 100";
+    let sql = "SELECT scope, order_id FROM idempotency i WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = i.order_id) LIMIT ?1";
     let mut marks = c.prepare(sql)?;
-    let mut marks = marks.query([])?;
+    let mut marks = marks.query([Report::MAX + 1])?;
     while let Some(row) = marks.next()? {
         verifier.lost_mark(row.get_ref(0)?.as_blob()?, OrderId(row.get(1)?));
     }
@@ -353,11 +351,11 @@ fn show_marks(c: &Connection, verifier: &mut Verifier) -> rusqlite::Result<()> {
 fn show_strangers(c: &Connection, verifier: &mut Verifier, now: Timestamp) -> rusqlite::Result<()> {
     let sql = format!(
         "SELECT {} FROM orders o WHERE NOT EXISTS \
-         (SELECT 1 FROM journal j WHERE j.seq = o.reserve_seq AND j.order_id = o.id AND j.kind = 10) LIMIT 1000",
+         (SELECT 1 FROM journal j WHERE j.seq = o.reserve_seq AND j.order_id = o.id AND j.kind = 10) LIMIT ?1",
         rows::ORDER_COLUMNS
     );
     let mut strangers = c.prepare(&sql)?;
-    let mut strangers = strangers.query([])?;
+    let mut strangers = strangers.query([Report::MAX + 1])?;
     while let Some(row) = strangers.next()? {
         let order = rows::order(row)?;
         if !verifier.waits_for(order.id) {

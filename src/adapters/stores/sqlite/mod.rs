@@ -21,7 +21,7 @@ mod rows;
 mod writer;
 
 pub use connection::Database;
-pub use findings::{Frozen, KeptFinding, Recorded, Run};
+pub use findings::{BrokenWallet, Frozen, KeptFinding, Recorded, Run};
 pub use inspect::Inspector;
 pub use ledger::SqliteLedger;
 pub use outbox::Message;

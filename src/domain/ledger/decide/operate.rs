@@ -111,6 +111,10 @@ impl Desk<'_> {
 
     fn set_terms(&mut self, operation: &Operation, set: &SetTerms) -> Result<i64, Refusal> {
         let mut wallet = self.wallet(&set.wallet)?;
+        let limit_nano = wallet.credit_limit.map(Money::as_nano);
+        if set.replaces.as_ref().is_some_and(|agreed| (agreed.credit_limit_nano, &agreed.terms) != (limit_nano, &wallet.terms)) {
+            return Err(Refusal::Conflict);
+        }
         let seq = self.post(operation, Vec::new())?;
         wallet.credit_limit = set.credit_limit_nano.map(Money::nano);
         wallet.terms = Arc::clone(&set.terms);

@@ -4,6 +4,7 @@
 use super::check::Check;
 use crate::base::{OrderId, Timestamp};
 use crate::domain::ledger::chain::{Hash, hex, sha256};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum Subject {
     Endpoint(Arc<str>),
     /// An idempotency key's scope.
     Request(Box<str>),
+    /// What is not listed because there is so much of it.
+    Rest,
 }
 
 impl fmt::Display for Subject {
@@ -44,6 +47,7 @@ impl fmt::Display for Subject {
             Self::Window(budget, start) => write!(f, "budget {budget} from {start}"),
             Self::Endpoint(id) => write!(f, "endpoint {id}"),
             Self::Request(scope) => write!(f, "request {scope}"),
+            Self::Rest => f.write_str("the rest"),
         }
     }
 }
@@ -144,11 +148,16 @@ pub struct Report {
     /// Orders settled, and those of them that wait for the provider's own count.
     pub settled: i64,
     pub provisional: i64,
+    /// Reading ended at a row that cannot be read: what was not found may be there all the same.
+    cut_short: bool,
+    /// How many there are of each check, those that are not listed included.
+    counts: BTreeMap<Check, u32>,
 }
 
 impl Report {
-    /// More findings than this say nothing new.
-    const MAX: usize = 1000;
+    /// More findings of one check say nothing new, but that there are more: they are one further finding, about the rest. It is
+    /// confined to no wallet, so where the check freezes, nothing goes on because its own finding did not fit.
+    pub const MAX: u32 = 1000;
 
     pub fn ok(&self) -> bool {
         self.findings.is_empty()
@@ -159,9 +168,35 @@ impl Report {
     }
 
     pub fn add(&mut self, finding: Finding) {
-        let list = if finding.check.is_proof() { &mut self.findings } else { &mut self.notices };
-        if list.len() < Self::MAX {
-            list.push(finding);
-        }
+        let check = finding.check;
+        let count = self.counts.entry(check).or_default();
+        *count = count.saturating_add(1);
+        let listed = match *count {
+            count if count <= Self::MAX => finding,
+            count if count == Self::MAX + 1 => {
+                let detail = format!("there are more than {} findings of this check; the others are not listed", Self::MAX);
+                Finding::new(check, Subject::Rest, detail).with(finding.remedy)
+            }
+            _ => return,
+        };
+        if check.is_proof() { self.findings.push(listed) } else { self.notices.push(listed) }
+    }
+
+    /// Does it list every finding of the check? What is not in it is gone only then.
+    pub fn lists_all(&self, check: Check) -> bool {
+        !self.cut_short && self.counts.get(&check).is_none_or(|count| *count <= Self::MAX)
+    }
+
+    /// All that a run can say that ended at a row which cannot be read.
+    pub fn cut_short(finding: Finding) -> Self {
+        let mut report = Self { cut_short: true, ..Self::default() };
+        report.add(finding);
+        report
+    }
+
+    /// The same figures, without findings.
+    pub(super) fn figures(&self) -> Self {
+        let Self { events, postings, orders, last_ts, head, anchors, settled, provisional, .. } = *self;
+        Self { events, postings, orders, last_ts, head, anchors, settled, provisional, ..Self::default() }
     }
 }

@@ -303,7 +303,7 @@ impl Verifier {
         (self.report.settled, self.report.provisional) = self.conduct.figures();
         self.shown = super::Shown::default();
         self.total = (0, 0);
-        let next = Report { findings: Vec::new(), notices: Vec::new(), ..self.report.clone() };
+        let next = self.report.figures();
         std::mem::replace(&mut self.report, next)
     }
 

@@ -109,7 +109,7 @@ impl Verifier {
                 self.wallets.insert(wallet, told).is_none()
             }
             EventKind::TermsSet => {
-                let SetTerms { wallet, credit_limit_nano, terms } = event.read()?;
+                let SetTerms { wallet, credit_limit_nano, terms, .. } = event.read()?;
                 named = Some(Arc::clone(&wallet));
                 known(&mut self.wallets, &wallet, &|told| (told.credit_limit_nano, told.terms) = (credit_limit_nano, Arc::clone(&terms)))
             }
