@@ -296,6 +296,8 @@ mod tests {
         assert_eq!(refused("{").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("[]").kind, ErrorKind::InvalidJson);
+        let not_text = RequestFacts::read(Operation::Chat, b"{\"model\":\"m\",\"messages\":[],\"x\":\"\xff\"}").unwrap_err();
+        assert_eq!(not_text.kind, ErrorKind::InvalidJson);
         assert_eq!(refused(r#"{"messages":[]}"#).param, Some("model"));
         assert_eq!(refused(r#"{"model":5,"messages":[]}"#).param, Some("model"));
         assert_eq!(refused(r#"{"model":"m"}"#).param, Some("messages"));
