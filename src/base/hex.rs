@@ -6,7 +6,8 @@ pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        text.extend([digit(byte >> 4), digit(byte & 15)]);
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
     text
 }

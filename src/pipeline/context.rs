@@ -11,7 +11,7 @@ use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// One call on its way. Steps fill it in order.
+/// One call on its way. Steps fill it in order. It travels in a box: futures are moved, and copied, with all that they hold.
 pub(super) struct Context {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -50,7 +50,7 @@ impl Context {
     }
 
     /// The end of a call that never became an order: recorded like every other.
-    pub(super) fn refuse(self, error: Error) -> Reply {
+    pub(super) fn refuse(&self, error: Error) -> Reply {
         let mut record = self.record();
         record.status = error.kind.status();
         record.error = Some(error.kind);
@@ -61,7 +61,7 @@ impl Context {
     }
 
     /// The end of a call whose answer was known.
-    pub(super) fn recalled(self, reply: Reply) -> Reply {
+    pub(super) fn recalled(&self, reply: Reply) -> Reply {
         let mut record = self.record();
         record.status = reply.status;
         record.finish = "recalled";

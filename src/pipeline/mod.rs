@@ -76,7 +76,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// One request, from the door to the ledger. Every operation, every dialect and all doors come through here.
     pub async fn run(self: &Arc<Self>, call: Call) -> Reply {
-        let mut cx = Context::begin(Arc::clone(self), call);
+        let mut cx = Box::new(Context::begin(Arc::clone(self), call));
         if let Err(error) = self.identify(&mut cx) {
             return cx.refuse(error);
         }
@@ -119,7 +119,7 @@ impl Pipeline {
 }
 
 /// From the reserve on.
-async fn serve(cx: Context) -> Reply {
+async fn serve(cx: Box<Context>) -> Reply {
     let mut order = match reserve::reserve(cx).await {
         Ok(order) => order,
         Err((cx, error)) => return cx.refuse(error),

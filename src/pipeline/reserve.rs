@@ -29,7 +29,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// A call whose order is open. Whatever happens to it, its drop settles.
 pub(super) struct OpenOrder {
-    pub(super) cx: Context,
+    pub(super) cx: Box<Context>,
     pub(super) facts: RequestFacts,
     pub(super) attempts: Vec<Attempt>,
     /// Attempts that failed and may be billed, in order.
@@ -203,7 +203,7 @@ impl OpenOrder {
 }
 
 /// Opens the order, or gives the call back with the reason.
-pub(super) async fn reserve(mut cx: Context) -> Result<OpenOrder, (Context, Error)> {
+pub(super) async fn reserve(mut cx: Box<Context>) -> Result<OpenOrder, (Box<Context>, Error)> {
     let Some(facts) = cx.facts.take() else {
         return Err((cx, Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before resolve")));
     };

@@ -65,7 +65,7 @@ impl Ending {
 
 impl OpenOrder {
     /// A whole reply: settled and durable before the caller sees it, so that the charge in its headers is a fact.
-    pub(super) async fn deliver(mut self, whole: Whole) -> Reply {
+    pub(super) async fn deliver(&mut self, whole: Whole) -> Reply {
         let mut headers = self.receipt();
         headers.insert(CONTENT_TYPE, whole.content_type.clone());
         let delivered = match self.cx.call.operation {
@@ -109,7 +109,7 @@ impl OpenOrder {
     }
 
     /// The provider's error goes to the caller as it is.
-    pub(super) async fn reject(mut self, rejected: Rejected) -> Reply {
+    pub(super) async fn reject(&mut self, rejected: Rejected) -> Reply {
         let mut headers = self.receipt();
         headers.insert(CONTENT_TYPE, rejected.content_type);
         if let Some(span) = rejected.retry_after {
@@ -129,7 +129,7 @@ impl OpenOrder {
     }
 
     /// No endpoint answered.
-    pub(super) async fn fail(mut self, error: Error) -> Reply {
+    pub(super) async fn fail(&mut self, error: Error) -> Reply {
         let receipt = self.receipt();
         self.close_and_wait(Ending::unserved(error.kind.status(), Some(error.kind), "failed")).await;
         let mut reply = Reply::error(&error);

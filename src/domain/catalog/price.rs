@@ -142,7 +142,12 @@ impl PriceSheet {
     pub fn bound(&self, most: &Usage, rating: &Rating) -> Result<Exact, AmountTooLarge> {
         let input_tokens = most.input_tokens();
         let mut worst = Exact::ZERO;
+        let mut plain_is_known = false;
         for tier in ServiceTier::PRICED.into_iter().filter(|tier| rating.tier.may_become(*tier)) {
+            // Most sheets say nothing of most tiers, and those cost all the same.
+            if self.is_plain(tier) && std::mem::replace(&mut plain_is_known, true) {
+                continue;
+            }
             let dearest = |wanted: &dyn Fn(Meter) -> bool, count| self.dearest(wanted, count, input_tokens, tier);
             let mut sum = dearest(&Meter::is_input, input_tokens)?;
             sum = sum.checked_add(dearest(&Meter::is_output, most.output_tokens())?).ok_or(AmountTooLarge)?;
@@ -173,6 +178,11 @@ impl PriceSheet {
                 self.is_free() || self.factors.contains_key(&tier) || self.lines.iter().any(|line| line.tier == Some(tier))
             }
         }
+    }
+
+    /// Has the tier nothing of its own here?
+    fn is_plain(&self, tier: ServiceTier) -> bool {
+        !self.factors.contains_key(&tier) && self.lines.iter().all(|line| line.tier != Some(tier))
     }
 
     fn is_free(&self) -> bool {

@@ -6,11 +6,11 @@ use super::search::Switches;
 use crate::base::{Error, ErrorKind, Result};
 use crate::protocol::Operation;
 use bytes::Bytes;
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 struct Members<'a> {
@@ -44,9 +44,20 @@ struct Members<'a> {
     plugins: Option<&'a RawValue>,
 }
 
-/// Made once: to make it costs more than to search with it.
-static REFERENCES: LazyLock<[Finder<'static>; 6]> =
-    LazyLock::new(|| ["\"image_url\"", "\"video_url\"", "\"audio_url\"", "\"file_id\"", "\"file_url\"", "\"file_data\""].map(Finder::new));
+/// Members that stand for what is given by reference. Each has one underscore, which little else in a prompt has.
+const REFERENCES: [&[u8]; 6] = [b"\"image_url\"", b"\"video_url\"", b"\"audio_url\"", b"\"file_id\"", b"\"file_url\"", b"\"file_data\""];
+
+/// How often each of the members stands in the text.
+fn references(text: &[u8]) -> [u64; 6] {
+    let mut counts = [0; 6];
+    for underscore in memchr_iter(b'_', text) {
+        for (count, name) in counts.iter_mut().zip(REFERENCES) {
+            let before = memchr::memchr(b'_', name).and_then(|at| underscore.checked_sub(at));
+            *count += u64::from(before.is_some_and(|start| text[start..].starts_with(name)));
+        }
+    }
+    counts
+}
 
 /// A member that is there, `null` included: where it stands matters.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<&'de RawValue>, D::Error> {
@@ -115,7 +126,9 @@ fn position(body: &[u8], raw: &RawValue) -> Range<usize> {
 impl RequestFacts {
     /// Reads a body. The whole of it must be valid JSON: what is forwarded is never nonsense.
     pub fn read(operation: Operation, body: &[u8]) -> Result<Self> {
-        let members: Members<'_> = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+        // Checked as text once, and not member by member.
+        let text = std::str::from_utf8(body).map_err(serde::de::Error::custom);
+        let members: Members<'_> = text.and_then(serde_json::from_str).map_err(|error| not_json(body, &error))?;
         // A list would be read as the members in order.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Error::new(ErrorKind::InvalidJson, "the body is not a JSON object but a list"));
@@ -137,8 +150,7 @@ impl RequestFacts {
         let choices = choices.unwrap_or(1).clamp(1, 128);
         let searches = Switches { web_search_options: members.web_search_options, plugins: members.plugins, tools: members.tools };
         let words = plain(content.get());
-        let [images, videos, sounds, file_ids, file_urls, files] =
-            std::array::from_fn(|word| REFERENCES[word].find_iter(words.as_bytes()).count() as u64);
+        let [images, videos, sounds, file_ids, file_urls, files] = references(words.as_bytes());
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len() as u64);
         Ok(Self {
             model: model.into(),
@@ -284,6 +296,8 @@ mod tests {
         assert_eq!(refused("{").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("").kind, ErrorKind::InvalidJson);
         assert_eq!(refused("[]").kind, ErrorKind::InvalidJson);
+        let not_text = RequestFacts::read(Operation::Chat, b"{\"model\":\"m\",\"messages\":[],\"x\":\"\xff\"}").unwrap_err();
+        assert_eq!(not_text.kind, ErrorKind::InvalidJson);
         assert_eq!(refused(r#"{"messages":[]}"#).param.as_deref(), Some("model"));
         assert_eq!(refused(r#"{"model":5,"messages":[]}"#).param.as_deref(), Some("model"));
         assert_eq!(refused(r#"{"model":"m"}"#).param.as_deref(), Some("messages"));
@@ -304,6 +318,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn references_are_found_wherever_they_stand(parts in prop::collection::vec("[_\"a-f]{0,9}|\"(image_url|video_url|audio_url|file_id|file_url|file_data)\"", 0..12)) {
+            let text = parts.concat();
+            let found = REFERENCES.map(|name| text.matches(std::str::from_utf8(name).unwrap()).count() as u64);
+            prop_assert_eq!(references(text.as_bytes()), found);
+        }
+
         #[test]
         fn a_splice_changes_only_what_it_must(model in "\\PC{1,12}", target in "[a-z/]{1,12}", extra in "\\PC{0,30}", stream in any::<bool>()) {
             let text = json!({"before": extra, "model": model, "messages": [{"role": "user", "content": extra}], "stream": stream, "after": [1, null]}).to_string();

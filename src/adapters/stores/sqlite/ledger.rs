@@ -1,5 +1,6 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
+use super::answer::Answer;
 use super::connection::Database;
 use super::export;
 use super::inspect::Inspector;
@@ -126,7 +127,7 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn submit(&self, command: Command) -> Ticket {
-        let (answer, ticket) = Ticket::new();
+        let (answer, ticket) = Answer::new();
         self.queue.push(command, answer);
         ticket
     }

@@ -1,6 +1,7 @@
 //! SQLite, the embedded default: one file, nothing to install. One writer thread with group commit; readers beside it.
 
 mod anchors;
+mod answer;
 mod aside;
 mod books;
 mod budgets;

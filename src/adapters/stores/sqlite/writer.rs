@@ -2,6 +2,7 @@
 //! commit, no timer: the batch is whatever queued during the last sync), and answers after the commit.
 //! Refuses to know: what the commands mean (`decide`).
 
+use super::answer::{Answer, deliver};
 use super::connection::from_sqlite;
 use super::{once, outbox, rows};
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
@@ -17,7 +18,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Settlements of a failed commit are tried again this often, even when nothing else comes.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -25,8 +25,6 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Pages in the log before they are moved to the file. Longer than SQLite's own, so that a page written again and again is
 /// moved less often.
 const CHECKPOINT_PAGES: i64 = 4_000;
-
-type Answer = oneshot::Sender<Result<Reply>>;
 
 /// Commands on their way to the writer. Settlements always get in; reserves only while there is room.
 pub(super) struct Queue {
@@ -69,7 +67,7 @@ impl Queue {
             }
         };
         if let Some(error) = refused {
-            let _ = answer.send(Err(error));
+            answer.send(Err(error));
         }
     }
 
@@ -300,18 +298,19 @@ impl Writer {
     /// Under `Hybrid` a hold is answered at the commit, everything else once the log is on the disk: a power cut may then
     /// lose only reserves whose calls died with the machine.
     fn answer(&mut self, outcomes: impl Iterator<Item = (Answer, Result<Reply>)>) -> Option<String> {
-        let mut waiting = Vec::new();
-        for (answer, outcome) in outcomes {
-            match outcome {
-                Ok(reply) if self.durability == Durability::Hybrid && !matches!(reply, Reply::Held { .. }) => waiting.push((answer, reply)),
-                answered => drop(answer.send(answered)),
-            }
+        if self.durability != Durability::Hybrid {
+            deliver(outcomes);
+            return None;
         }
-        let synced = if waiting.is_empty() { Ok(()) } else { self.sync_wal().map_err(|error| self.fail(&error)) };
-        for (answer, reply) in waiting {
-            let _ = answer.send(synced.clone().map(|()| reply));
+        let (at_once, mut waiting): (Vec<_>, Vec<_>) =
+            outcomes.partition(|(_, outcome)| matches!(outcome, Ok(Reply::Held { .. }) | Err(_)));
+        deliver(at_once.into_iter());
+        let failed = if waiting.is_empty() { None } else { self.sync_wal().err().map(|error| self.fail(&error)) };
+        if let Some(error) = &failed {
+            waiting.iter_mut().for_each(|(_, outcome)| *outcome = Err(error.clone()));
         }
-        synced.err().map(|error| error.message)
+        deliver(waiting.into_iter());
+        failed.map(|error| error.message)
     }
 
     fn fail(&mut self, error: &rusqlite::Error) -> Error {
