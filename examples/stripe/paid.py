@@ -1,7 +1,8 @@
 """A payment at Stripe fills a wallet: a sample event, signed as Stripe signs it, sent twice; then what the ledger says.
 
 With a real account, let Stripe send to ``https://your-host/webhooks/stripe``, or on your machine:
-``stripe listen --forward-to localhost:8080/webhooks/stripe``, which prints the secret for GOTOAI_STRIPE_WEBHOOK_SECRET.
+``stripe listen --forward-to localhost:8080/webhooks/stripe``, which prints the secret for GOTOAI_STRIPE_WEBHOOK_SECRET;
+events of test mode are booked only with GOTOAI_STRIPE_TEST_MODE=on.
 """
 
 import hmac
@@ -18,6 +19,7 @@ SECRET = "whsec_example"  # noqa: S105 - of nobody
 EVENT = {
     "id": "evt_example",
     "object": "event",
+    "livemode": True,
     "type": "payment_intent.succeeded",
     "created": int(time.time()),
     "api_version": "2025-10-29.clover",

@@ -49,7 +49,7 @@ class Customer:
     def own(self, text: str) -> bytes:
         for golden in (PAYMENT, CHARGE, REFUND, DISPUTE, PAYOUT, "evt_1PqZ2", "txn_1PqZ", "txn_3PqZ"):
             text = text.replace(golden, golden + self.tag)
-        return text.replace('"acme"', f'"{self.tag}"').encode()
+        return text.replace('"acme"', f'"{self.tag}"').replace('"livemode": false', '"livemode": true').encode()
 
     def send(self, body: bytes, signature: str | None = None) -> httpx.Response:
         headers = {"stripe-signature": sign(body) if signature is None else signature}
@@ -422,6 +422,35 @@ def test_events_that_were_missed_are_replayed_from_a_file(taking: Callable[[str]
         door.site.run("payments", "replay", str(exported))
 
 
+def test_what_is_of_stripes_test_mode_is_no_money(paying: Door, tmp_path: Path) -> None:
+    """Signed as it should be: somebody has used the secret twice."""
+    customer = Customer(paying, "trying")
+    live = customer.event("payment_intent_succeeded")
+    of_test, unsaid = live.replace(b'"livemode": true', b'"livemode": false'), live.replace(b'"livemode"', b'"mode"')
+    for body in (of_test, unsaid):
+        reply = customer.send(body)
+        assert (reply.status_code, customer.money()) == (400, ("0.00", "0.00", False)), reply.text
+        assert "GOTOAI_STRIPE_TEST_MODE" in reply.json()["error"]["message"]
+    exported = tmp_path / "exported.json"
+    transactions = customer.own((GOLDEN / "balance_transactions.json").read_text("utf-8"))
+    for content in (of_test, transactions.replace(b'"livemode": true', b'"livemode": false')):
+        exported.write_bytes(content)
+        with pytest.raises(AssertionError, match="test mode"):
+            paying.site.run("payments", "replay", str(exported))
+    assert customer.money() == ("0.00", "0.00", False)
+    assert customer.send(live).status_code == 200
+    assert customer.money() == ("25.00", "0.00", False)
+
+
+def test_a_gateway_that_is_tried_out_books_test_mode(tmp_path: Path) -> None:
+    secrets = {"GOTOAI_STRIPE_WEBHOOK_SECRET": SECRET, "GOTOAI_STRIPE_TEST_MODE": "on"}
+    with open_door("native", tmp_path, **secrets) as door:
+        customer = Customer(door, "tried")
+        body = customer.event("payment_intent_succeeded").replace(b'"livemode": true', b'"livemode": false')
+        assert customer.send(body).status_code == 200
+        assert customer.money() == ("25.00", "0.00", False)
+
+
 @pytest.mark.parametrize("told", [(), ("payment_intent_succeeded", "refund_created", "dispute_created", "payout_paid")])
 def test_balance_transactions_bring_fees_and_whatever_the_books_lack(
     taking: Callable[[str], Door], tmp_path: Path, told: tuple[str, ...]
@@ -438,6 +467,26 @@ def test_balance_transactions_bring_fees_and_whatever_the_books_lack(
     assert customer.moved("exp:psp_fee") == Decimal("18.03"), "of the payment, of the dispute, and for services"
     net = sum(one["net"] for one in json.loads(exported.read_text("utf-8"))["data"])
     assert customer.moved("psp:stripe:clearing") == Decimal(net) / 100, "what Stripe's balance says"
+
+
+def test_what_is_booked_and_not_in_stripes_list_is_named(taking: Callable[[str], Door], tmp_path: Path) -> None:
+    door = taking("native")
+    customer = Customer(door, "invented")
+    invented = {"reference": "pi_of_nobody", "payment_provider": "stripe"}
+    customer.books.ask("wallet.topup", wallet=customer.tag, amount="9.00", **invented)
+    transactions = json.loads(customer.own((GOLDEN / "balance_transactions.json").read_text("utf-8")))
+    now = int(time.time())
+    *later, first = transactions["data"]
+    for number, one in enumerate(later):
+        one["created"] = now + 60 - number
+    first["created"] = now - 3600
+    exported = tmp_path / "balance_transactions.json"
+    exported.write_text(json.dumps(transactions), "utf-8")
+    told = door.site.run("payments", "replay", str(exported))
+    missing = [one for one in told["missing_there"] if one["wallet"] == customer.tag]
+    assert [(one["what"], one["reference"], one["amount"]) for one in missing] == [("top_up", "pi_of_nobody", "9.00")]
+    own = {customer.id(PAYMENT), customer.id(REFUND), customer.id(DISPUTE), customer.id(PAYOUT)}
+    assert not own & {one["reference"] for one in told["missing_there"]}
     for name in (*BOTH, "refund_updated", "dispute_funds_withdrawn", "payout_paid"):
         assert all(line["duplicate"] for line in customer.tell(name)["booked"])
 

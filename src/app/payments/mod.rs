@@ -9,18 +9,22 @@ mod book;
 
 use super::Gateway;
 use super::gateway::op_id;
-use crate::base::{Error, ErrorKind, Result, hex};
-use crate::protocol::stripe::{self, Event};
+use crate::base::{Error, ErrorKind, Money, Result, Timestamp, hex};
+use crate::domain::ledger::{LedgerReader, Span};
+use crate::protocol::stripe::{self, Event, Fact};
 use crate::protocol::{SigningKey, check_signature};
 use book::Line;
 pub(super) use book::{arrival, assignment, returned};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The payment provider's name in accounts and references, as on the command line: `--payment-provider stripe`.
 pub(super) const STRIPE: &str = "stripe";
 /// Events about one payment come within seconds of one another.
 const GRACE: Duration = Duration::from_secs(600);
+/// More rows that a file lacks are no report.
+const MISSING_MAX: usize = 1000;
 /// What people are told of.
 const UNASSIGNED: &str = "payment.unassigned";
 const REFUSED: &str = "payment.refused";
@@ -52,7 +56,9 @@ impl Gateway {
         // Stripe says it, whoever brings the file.
         let actor = format!("{STRIPE} by {actor}");
         let (mut told, mut refused) = (Vec::new(), Vec::new());
-        for event in stripe::read_file(content).map_err(wrong)? {
+        let events = stripe::read_file(content).map_err(wrong)?;
+        let missing_there = self.missing_at_stripe(&events)?;
+        for event in events {
             match event {
                 Err(why) => refused.push(json!({ "error": why })),
                 Ok(event) => match self.take_event(&actor, &event) {
@@ -73,10 +79,38 @@ impl Gateway {
             "booked_before": of(true),
             "answers": told.iter().filter(|answer| answer["note"].is_null()).collect::<Vec<_>>(),
             "refused": refused,
+            "missing_there": missing_there,
         }))
     }
 
+    /// What is booked here for the time that a list of balance transactions is about, and is not in it. Before anything of it is booked.
+    fn missing_at_stripe(&self, events: &[Result<Event, String>]) -> Result<Vec<Value>> {
+        let moves: Vec<&Event> = events.iter().flatten().filter(|event| event.moves_balance).collect();
+        let at = |event: &&Event| event.created_s.saturating_mul(1000);
+        let (Some(first), Some(last)) = (moves.iter().map(at).min(), moves.iter().map(at).max()) else { return Ok(Vec::new()) };
+        // It is booked soon after it has happened, never before.
+        let span = Span { from: Timestamp(first).plus(GRACE), to: Timestamp(last) };
+        let listed: HashSet<&str> = moves.iter().flat_map(|event| &event.facts).flat_map(Fact::names).collect();
+        let booked = self.ledger.payments(STRIPE, span, MISSING_MAX + listed.len())?;
+        let missing = booked.iter().filter_map(|entry| {
+            let payload: Value = serde_json::from_slice(&entry.payload).ok()?;
+            let reference = payload["reference"].as_str().unwrap_or_default();
+            let amount = payload["amount_nano"].as_i64().map(Money::nano);
+            let shown = || {
+                json!({
+                    "what": entry.kind.name(), "reference": reference, "wallet": payload["wallet"], "amount": amount,
+                    "booked_at": entry.ts.to_string(), "entry_seq": entry.seq,
+                })
+            };
+            (!listed.contains(reference)).then(shown)
+        });
+        Ok(missing.take(MISSING_MAX).collect())
+    }
+
     fn take_event(&self, actor: &str, event: &Event) -> Result<Value> {
+        if !event.facts.is_empty() && event.live != Some(true) && !self.settings.payments.stripe_test_mode {
+            return Err(self.refuse_event(&of_test_mode(event), &json!({ "payment_provider": STRIPE, "reference": event.id })));
+        }
         let mut lines = Vec::new();
         for fact in &event.facts {
             let subject = json!({ "payment_provider": STRIPE, "event": event.id, "type": event.kind, "reference": fact.reference() });
@@ -125,6 +159,16 @@ impl Gateway {
     pub(super) fn settled_with(&self, reference: &str) -> Result<()> {
         [UNASSIGNED, REFUSED].into_iter().try_for_each(|topic| self.database.withdraw(&dedupe(topic, reference)))
     }
+}
+
+/// Whoever signs it: in test mode anybody with the account can pay with a card that is none.
+fn of_test_mode(event: &Event) -> Error {
+    let says = if event.live == Some(false) { "is of Stripe's test mode" } else { "does not say that it is live" };
+    let why = format!(
+        "{} ({}) {says}, where no money moves, so it is not booked; a gateway that is only tried out books it with GOTOAI_STRIPE_TEST_MODE=on",
+        event.id, event.kind
+    );
+    Error::new(ErrorKind::InvalidRequest, why)
 }
 
 /// One message for each thing at Stripe that is not as it should be.

@@ -41,6 +41,8 @@ pub struct LedgerSettings {
 pub struct PaymentSettings {
     /// `payments.stripe_webhook_secret`: any of them signs Stripe's events. None: there is no webhook.
     pub stripe_secrets: Vec<Secret>,
+    /// `payments.stripe_test_mode`: events of Stripe's test mode are booked, too. Default off.
+    pub stripe_test_mode: bool,
 }
 
 /// Where alerts go besides the log.

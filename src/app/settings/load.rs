@@ -217,14 +217,17 @@ fn read_alerts(layers: &Layers) -> Result<AlertSettings> {
 
 /// Stripe's own prefix is asked for: an API key (sk_...) put here by mistake would sign nothing, and lie where it should not.
 fn read_payments(layers: &Layers) -> Result<PaymentSettings> {
-    let Some(given) = layers.set("payments.stripe_webhook_secret") else { return Ok(PaymentSettings::default()) };
+    let stripe_test_mode = layers.get("payments.stripe_test_mode").on_off()?;
+    let Some(given) = layers.set("payments.stripe_webhook_secret") else {
+        return Ok(PaymentSettings { stripe_test_mode, ..PaymentSettings::default() });
+    };
     let secrets: Vec<&str> = given.text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).collect();
     let is_secret =
         |secret: &&str| secret.len() > "whsec_".len() && secret.starts_with("whsec_") && secret.bytes().all(|b| b.is_ascii_graphic());
     if secrets.is_empty() || !secrets.iter().all(is_secret) {
         return Err(given.fail("is not the signing secret of a webhook endpoint; Stripe shows it there, and it begins with whsec_"));
     }
-    Ok(PaymentSettings { stripe_secrets: secrets.into_iter().map(Secret::new).collect() })
+    Ok(PaymentSettings { stripe_secrets: secrets.into_iter().map(Secret::new).collect(), stripe_test_mode })
 }
 
 /// A leading `~/` is the user's home, as a shell would have it.

@@ -73,6 +73,7 @@ fn every_variable_is_read() {
         ("GOTOAI_RECONCILE_SECONDS", "0"),
         ("GOTOAI_RECONCILE_FULL_HOURS", "0"),
         ("GOTOAI_FREEZE_ON_BREAK", "off"),
+        ("GOTOAI_STRIPE_TEST_MODE", "on"),
         ("GOTOAI_ANCHOR_MINUTES", "0"),
         ("GOTOAI_ANCHOR_KEY", "~/k"),
         ("GOTOAI_ANCHOR_FILE", "/mnt/a"),

@@ -74,6 +74,12 @@ const GENERAL: &[SettingRow] = &[
         "of the webhook endpoint at Stripe (whsec_...); opens POST /webhooks/stripe; several, separated by commas, while it is changed",
     ),
     row(
+        "GOTOAI_STRIPE_TEST_MODE",
+        "payments.stripe_test_mode",
+        "off",
+        "books events of Stripe's test mode, which move no money: only where a gateway is tried out",
+    ),
+    row(
         "GOTOAI_ANCHOR_MINUTES",
         "ledger.anchor_minutes",
         "15",

@@ -280,6 +280,9 @@ pub struct SettlePayload {
     /// Corrections only: attempts that did not serve and whose cost is known by now. It is owed, no longer in suspense.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Loss>,
+    /// Corrections only: the entry of the settlement before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows_seq: Option<i64>,
     /// Corrections only: the order as a bill of its day had it when it was closed. The provider's accounts keep these figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billed: Option<Billed>,

@@ -40,6 +40,9 @@ pub trait LedgerReader: Ledger {
     /// Accounts of unassigned payments with what is left in them, oldest first.
     fn unassigned(&self) -> Result<Vec<(String, Money)>>;
 
+    /// What was booked with a payment provider within a time, at most `limit`: money that came in, went back or was paid out.
+    fn payments(&self, payment_provider: &str, span: Span, limit: usize) -> Result<Vec<Journal>>;
+
     /// The wallets whose terms are not the usual ones.
     fn terms(&self) -> Result<HashMap<Arc<str>, WalletTerms>>;
 

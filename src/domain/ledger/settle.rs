@@ -51,10 +51,11 @@ impl Amounts {
         self.charged(scaled(self.pass_through), scaled(self.fee), scaled(self.builder))
     }
 
-    /// With these legs of the charge.
+    /// With these legs of the charge. A sum beyond any amount is cut off at the fee's end, so that the legs always make the charge.
     #[must_use]
     pub fn charged(self, pass_through: Money, fee: Money, builder: Money) -> Self {
-        let charge = Money::nano(pass_through.as_nano() + fee.as_nano());
+        let charge = pass_through.checked_add(fee).unwrap_or(Money::MAX);
+        let fee = Money::nano(charge.as_nano().saturating_sub(pass_through.as_nano()));
         Self { charge, pass_through, fee, builder: builder.min(fee), ..self }
     }
 
@@ -66,7 +67,7 @@ impl Amounts {
             charge = Money::nano(1);
         }
         let pass_through = cost.min(charge);
-        let fee = Money::nano(charge.as_nano() - pass_through.as_nano());
+        let fee = charge.checked_sub(pass_through).ok_or_else(|| too_large(AmountTooLarge))?;
         Ok(Self { cost_exact, charge_exact, cost, charge, pass_through, fee, builder: round(builder_exact)?.min(fee) })
     }
 }
@@ -128,7 +129,9 @@ pub fn own_key_hold_for(upstream: &PriceSheet, most: &Usage, rating: &Rating, se
     held(fee, bound, builder)
 }
 
+/// What the provider may bill has to be an amount, too, even where it is sold for less: who settles has no way to refuse.
 fn held(price: Exact, cost: Exact, builder: Ratio) -> Result<Money> {
+    cost.round(Rounding::Up).ok_or_else(|| too_large(AmountTooLarge))?;
     let whole = cost.share(builder).and_then(|share| price.checked_add(share));
     fits(whole)?.round(Rounding::Up).ok_or_else(|| too_large(AmountTooLarge))
 }

@@ -144,6 +144,17 @@ fn bound_and_usage() -> impl Strategy<Value = (Usage, Usage)> {
     })
 }
 
+/// Pico-units for so many units: from nothing to beyond any amount.
+fn any_price() -> impl Strategy<Value = (i64, u32)> {
+    let num = prop_oneof![0..1_000_000_000_000_i64, Just(i64::MAX), 0..=i64::MAX];
+    (num, prop_oneof![Just(1_u32), Just(1000), Just(3600), Just(1_000_000)])
+}
+
+fn steep(input: (i64, u32), output: (i64, u32)) -> PriceSheet {
+    let line = |meter, (num, per)| PriceLine::new(meter, num, per);
+    PriceSheet::new(vec![line(Meter::InputUncached, input), line(Meter::OutputText, output)], "steep".into(), 0)
+}
+
 proptest! {
     /// Whatever the prices, however the usage falls on the meters, in whatever tier and at whatever time the provider rates it.
     #[test]
@@ -164,6 +175,37 @@ proptest! {
                 prop_assert_eq!(amounts.charge.as_nano(), amounts.pass_through.as_nano() + amounts.fee.as_nano());
                 prop_assert!(!amounts.fee.is_negative() && !amounts.builder.is_negative() && amounts.builder <= amounts.fee);
                 prop_assert!(amounts.charge <= hold, "{:?} > {:?}", amounts.charge, hold);
+            }
+        }
+    }
+
+    /// At whatever price: what cannot be an amount is refused before the call, and then nothing about its end overflows.
+    #[test]
+    fn what_was_held_can_be_settled(
+        (most, usage) in bound_and_usage(), extreme in (any::<u64>(), any::<u64>()), prices in proptest::array::uniform4(any_price()),
+        shares in (any::<u32>(), 1..=u32::MAX, 0..=u32::MAX), part in (0..=i64::MAX, 0..=i64::MAX),
+    ) {
+        let builder = Ratio { num: shares.2, den: shares.1 };
+        let most = if extreme.0 % 2 == 0 { most } else { most.with(Meter::InputUncached, extreme.0).with(Meter::OutputText, extreme.1) };
+        let (cost, list) = (steep(prices[0], prices[1]), PinnedPrice::of(&steep(prices[2], prices[3])));
+        for sell in [Sell::Markup(Ratio { num: shares.0, den: shares.1 }), Sell::Sheet(list)] {
+            let paid = settle_amounts(&usage, &cost, &NOW, &sell, builder);
+            let own = own_key_amounts(&usage, &cost, &NOW, &sell, builder);
+            if hold_for(&cost, &most, &NOW, &sell, builder).is_ok() {
+                prop_assert!(paid.is_ok(), "held, and not to be settled: {:?}", paid);
+            }
+            if own_key_hold_for(&cost, &most, &NOW, &sell, builder).is_ok() {
+                prop_assert!(own.is_ok(), "held, and not to be settled: {:?}", own);
+            }
+            for amounts in [paid.ok(), own.ok().map(|(own, _)| own)].into_iter().flatten() {
+                let scaled = amounts.in_proportion(Money::nano(part.0), Money::nano(part.1));
+                for amounts in [amounts, scaled, amounts.charged(Money::MAX, Money::MAX, Money::MAX)] {
+                    prop_assert_eq!(amounts.pass_through.checked_add(amounts.fee), Some(amounts.charge));
+                    for legs in [crate::domain::ledger::SettlementPolicy::default().client_left, crate::domain::ledger::SettlementPolicy::default().undelivered] {
+                        let borne = legs.bear(amounts, scaled);
+                        prop_assert_eq!(borne.amounts.pass_through.checked_add(borne.amounts.fee), Some(borne.amounts.charge));
+                    }
+                }
             }
         }
     }

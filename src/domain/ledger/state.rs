@@ -37,6 +37,8 @@ pub struct Wallet {
     pub cash: AccountId,
     pub held: AccountId,
     pub receivable: AccountId,
+    /// Nano-units that have crossed its border beside charges, into the wallet positive.
+    pub moved_nano: i64,
     /// In the order in which they are spent: by priority, then by day of expiry, then by name.
     pub grants: Vec<Grant>,
 }

@@ -174,10 +174,9 @@ impl Legs {
             FeeFor::Charged => (base.fee, base.builder),
             FeeFor::Nothing => (Money::ZERO, Money::ZERO),
         };
-        let charge = Money::nano(base.pass_through.as_nano() + fee.as_nano());
-        let amounts = Amounts { charge_exact: base.charge_exact, charge, pass_through: base.pass_through, fee, builder, ..used };
+        let amounts = Amounts { charge_exact: base.charge_exact, ..used }.charged(base.pass_through, fee, builder);
         // What the charged part of the usage costs is cost of sales; the rest was sold to nobody.
-        let loss = Money::nano((used.cost.as_nano() - base.cost.as_nano()).max(0));
+        let loss = Money::nano(used.cost.as_nano().saturating_sub(base.cost.as_nano()).max(0));
         Borne { amounts, loss }
     }
 }

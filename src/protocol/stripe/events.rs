@@ -3,8 +3,8 @@
 
 use super::fact::{Amount, Event, Fact};
 use super::objects::{
-    BalanceTransaction, Charge, CheckoutSession, Dispute, Envelope, Expandable, Invoice, List, Metadata, Named, PaymentIntent, Payout,
-    Refund,
+    BalanceTransaction, Charge, CheckoutSession, Dispute, Envelope, Expandable, Invoice, List, Metadata, Mode, Named, PaymentIntent,
+    Payout, Refund,
 };
 use super::transactions;
 use serde::de::DeserializeOwned;
@@ -31,7 +31,17 @@ pub(super) fn event(envelope: &Envelope<'_>) -> Result<Event, String> {
         check(fact)?;
     }
     let kind = if envelope.object == "event" { &envelope.kind } else { &envelope.object };
-    Ok(Event { id: envelope.id.clone(), kind: kind.clone(), created_s: envelope.created, facts, note })
+    let of_source = || serde_json::from_str::<Mode>(envelope.source?.get()).ok()?.livemode;
+    let live = envelope.livemode.or_else(of_source);
+    Ok(Event {
+        id: envelope.id.clone(),
+        kind: kind.clone(),
+        created_s: envelope.created,
+        live,
+        facts,
+        moves_balance: envelope.object == "balance_transaction",
+        note,
+    })
 }
 
 /// The table. An event type that is not in it moves no money, or another one says the same.

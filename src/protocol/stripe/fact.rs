@@ -11,8 +11,12 @@ pub struct Event {
     /// `payment_intent.succeeded`, ...
     pub kind: String,
     pub created_s: i64,
+    /// `false`: of Stripe's test mode, where no money is. `None`: it does not say.
+    pub live: Option<bool>,
     /// In the order in which they are to be booked.
     pub facts: Vec<Fact>,
+    /// A movement of our balance, not an event that tells of one.
+    pub moves_balance: bool,
     /// Why there is none.
     pub note: &'static str,
 }
@@ -36,6 +40,17 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Everything at Stripe that it names, as bookings may be named after it.
+    pub fn names(&self) -> Vec<&str> {
+        let payment = match self {
+            Self::Received { .. } | Self::PaidOut { .. } => None,
+            Self::Fee { payment, .. } => payment.as_deref(),
+            Self::Refunded { payment, .. } | Self::Disputed { payment, .. } | Self::Reinstated { payment, .. } => Some(payment.as_str()),
+        };
+        let cash_out = if let Self::Refunded { cash_out, .. } = self { cash_out.as_deref() } else { None };
+        std::iter::once(self.reference()).chain(payment).chain(cash_out).collect()
+    }
+
     /// The id of what it is about, by which people find it at Stripe.
     pub fn reference(&self) -> &str {
         match self {

@@ -32,6 +32,11 @@ pub fn read_file(bytes: &[u8]) -> Result<Vec<Result<Event, String>>, String> {
             events.push(read.map_err(|error| format!("it is nothing of Stripe's: {error}")).and_then(|envelope| events::event(&envelope)));
         }
     }
+    // An export is of one mode; not everything in it says which.
+    let mode = events.iter().flatten().filter_map(|event: &Event| event.live).min();
+    for event in events.iter_mut().flatten() {
+        event.live = event.live.or(mode);
+    }
     events.sort_by_key(|event| event.as_ref().map_or(i64::MAX, |event| event.created_s));
     Ok(events)
 }

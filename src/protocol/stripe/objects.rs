@@ -13,6 +13,7 @@ pub(super) struct Envelope<'a> {
     pub(super) kind: String,
     #[serde(default)]
     pub(super) created: i64,
+    pub(super) livemode: Option<bool>,
     pub(super) api_version: Option<String>,
     /// Events of other accounts, which are connected to ours.
     pub(super) account: Option<String>,
@@ -25,6 +26,12 @@ pub(super) struct Envelope<'a> {
     pub(super) reporting_category: Option<String>,
     #[serde(borrow)]
     pub(super) source: Option<&'a RawValue>,
+}
+
+/// Of what moved the money: a balance transaction does not say it itself.
+#[derive(Deserialize)]
+pub(super) struct Mode {
+    pub(super) livemode: Option<bool>,
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,9 @@ use super::reconciled::rows;
 use super::store::Store;
 use gotoai::adapters::stores::sqlite::{Database, Inspector};
 use gotoai::base::Timestamp;
-use gotoai::domain::ledger::{Action, Command, EntryQuery, Follows, Ledger, Reply, Ticket};
+use gotoai::domain::ledger::{
+    Action, Command, EntryQuery, Follows, Ledger, LedgerReader, OrderReceipt, Reply, Span, Spend, SpendQuery, Ticket, WalletSummary,
+};
 use gotoai::domain::risk::BudgetStore;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -157,10 +159,42 @@ fn same(pair: &Pair, store: &Store, committed_alike: bool) {
     assert_eq!(store.windows(), pair.oracle.windows());
     let all = EntryQuery { limit: usize::MAX, ..EntryQuery::default() };
     assert_eq!(store.ledger.entries(&all).unwrap(), pair.memory.entries());
+    read_alike(pair, store);
     let report = store.ledger.verify().unwrap();
     assert!(report.ok(), "{:?}", report.findings);
     if committed_alike {
         assert_eq!(report.head, pair.memory.verify().head);
+    }
+}
+
+/// What readers are told without reading everything is what memory finds by doing just that.
+fn read_alike(pair: &Pair, store: &Store) {
+    let figures = |wallet: WalletSummary| {
+        let spent = (wallet.spent_known, wallet.spent_provisional);
+        (wallet.name, spent, wallet.unpriced_orders, wallet.open_orders, wallet.held, wallet.owed, wallet.paying_out)
+    };
+    let (stored, summed) = (store.ledger.wallets().unwrap(), pair.memory.wallets());
+    for wallet in &stored {
+        assert_eq!(store.ledger.wallet(&wallet.name).unwrap().map(figures), Some(figures(wallet.clone())));
+    }
+    assert_eq!(stored.into_iter().map(figures).collect::<Vec<_>>(), summed.into_iter().map(figures).collect::<Vec<_>>());
+    let orders = pair.memory.orders();
+    for order in &orders {
+        let id = order.order.id;
+        let query = EntryQuery { order: Some(id), limit: usize::MAX, ..EntryQuery::default() };
+        let own: Vec<_> = pair.memory.entries().into_iter().filter(|entry| entry.order == Some(id)).collect();
+        assert_eq!(store.ledger.entries(&query).unwrap(), own);
+    }
+    let hour = Duration::from_secs(3600);
+    for span in [Span { from: Timestamp(0), to: Timestamp(i64::MAX) }, Span { from: NOW.plus(hour), to: NOW.plus(hour * 30) }] {
+        let within = |order: &&OrderReceipt| {
+            let at = order.order.finished_at.unwrap_or(order.order.created_at);
+            span.from <= at && at < span.to
+        };
+        let mut all = Spend::default();
+        orders.iter().filter(within).flat_map(OrderReceipt::spend).for_each(|(_, spend)| all += spend);
+        let told = store.ledger.spend(&SpendQuery { span, wallet: None, by: Vec::new() }).unwrap();
+        assert_eq!(told.get(&Vec::new()).copied().unwrap_or_default(), all);
     }
 }
 
@@ -171,7 +205,7 @@ fn rebuilt(store: &Store) {
     let unchanged = database.rebuild(None, NOW).unwrap();
     assert!(unchanged.changes.is_empty() && unchanged.left.is_empty(), "{unchanged:?}");
     let lost = "DELETE FROM orders; DELETE FROM grants; UPDATE balances SET credits = credits + 7 WHERE guard = 0; \
-                UPDATE wallets SET frozen = 1 - frozen, credit_limit = 1 WHERE terms <> '{}'; UPDATE budget_windows SET held = held + 1, spent = spent + 3";
+                UPDATE wallets SET frozen = 1 - frozen, credit_limit = 1, moved = moved + 1 WHERE terms <> '{}'; UPDATE budget_windows SET held = held + 1, spent = spent + 3";
     super::reconciled::tamper(&c, lost);
     let made = database.rebuild(Some(("me", "lost")), NOW).unwrap();
     assert!(made.left.is_empty(), "{made:?}");

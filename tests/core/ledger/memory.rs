@@ -2,7 +2,7 @@
 
 use gotoai::adapters::stores::memory::{Disk, MemoryLedger};
 use gotoai::base::{Clock, OrderId, Timestamp};
-use gotoai::domain::ledger::{Command, EntryQuery, Journal, Ledger, OrderReceipt, Reply, Report};
+use gotoai::domain::ledger::{Command, EntryQuery, Journal, Ledger, OrderReceipt, Reply, Report, WalletSummary};
 use gotoai::domain::risk::{Budget, BudgetStore};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,14 @@ impl Memory {
     }
 
     /// Credits minus debits of every account that is not at zero.
+    pub(crate) fn wallets(&self) -> Vec<WalletSummary> {
+        self.ledger.wallets().unwrap()
+    }
+
+    pub(crate) fn orders(&self) -> Vec<OrderReceipt> {
+        self.ledger.orders().unwrap()
+    }
+
     pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
         self.ledger.balances()
     }

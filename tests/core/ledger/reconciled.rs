@@ -79,7 +79,7 @@ pub(crate) fn rows(c: &Connection) -> Vec<String> {
     for sql in [
         "SELECT json_array(id, path, class, guard) FROM accounts ORDER BY id",
         "SELECT json_array(account_id, debits, credits, guard) FROM balances ORDER BY account_id",
-        "SELECT json_array(id, name, kind, credit_limit, frozen, cash, held, receivable, terms) FROM wallets ORDER BY id",
+        "SELECT json_array(id, name, kind, credit_limit, frozen, cash, held, receivable, terms, moved) FROM wallets ORDER BY id",
         "SELECT json_array(wallet_id, name, account, priority, expires_at) FROM grants ORDER BY 1",
         "SELECT json_array(hex(id), wallet_id, state, hold, hold_source, charge, pass_through, fee, cost, overrun, provider, input_cost, node, \
          epoch, reserve_seq, final_seq, created_at, expires_at, finished_at, parts, counted, builder, builder_fee, refunded) FROM orders ORDER BY id",
@@ -166,6 +166,7 @@ fn projections_are_made_again_as_they_were() {
         "DELETE FROM orders",
         "UPDATE wallets SET name = 'x', kind = 'postpaid', credit_limit = 1, cash = held WHERE name = 'w'",
         "DELETE FROM grants",
+        "UPDATE wallets SET moved = moved + 1",
         "UPDATE budget_windows SET held = held + 1, spent = spent + 3",
     ] {
         let store = Store::new();

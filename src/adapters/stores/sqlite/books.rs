@@ -17,7 +17,7 @@ const ORDERS: &str = "SELECT o.state, o.cost, o.provider, o.input_cost, o.create
      FROM orders o JOIN journal r ON r.seq = o.reserve_seq JOIN journal f ON f.seq = o.final_seq \
      WHERE (o.created_at >= ?1 OR o.finished_at >= ?1) AND o.created_at < ?2 AND o.state <> 0";
 /// The kind as a literal: so the partial index is used.
-const CLOSED: &str = "SELECT payload FROM journal WHERE kind = 81 ORDER BY seq";
+pub(super) const CLOSED: &str = "SELECT payload FROM journal WHERE kind = 81 ORDER BY seq";
 
 /// What is read of a reserve.
 #[derive(Deserialize)]

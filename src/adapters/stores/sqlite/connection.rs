@@ -55,6 +55,11 @@ impl Database {
         run(&mut self.shared.lock()).map_err(|error| from_sqlite(&error))
     }
 
+    /// Runs `run` on the shared connection and shows it the rows of one moment, whatever is written meanwhile.
+    pub(super) fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.with(|c| run(&*c.transaction()?))
+    }
+
     /// Runs `write` as one transaction on a connection of its own: it may have to wait for the ledger's writer, and readers must
     /// not wait with it. It waits at its beginning: a transaction that has read before it writes would be refused at once
     /// when anybody else has written meanwhile.

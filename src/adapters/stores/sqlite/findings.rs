@@ -244,6 +244,16 @@ fn broken_wallets(c: &Connection) -> rusqlite::Result<Vec<BrokenWallet>> {
         .collect()
 }
 
+/// Findings of status ?1 (`all`: of any; none: those that are not over), the latest first, at most ?2.
+pub(super) fn listed(status: Option<&str>) -> String {
+    let which = match status {
+        Some("all") => "?1 = 'all'",
+        Some(_) => "status = ?1",
+        None => "?1 IS NULL AND (status = 'open' OR status = 'acknowledged')",
+    };
+    format!("SELECT {COLUMNS} FROM findings WHERE {which} ORDER BY last_seen DESC, id LIMIT ?2")
+}
+
 impl Database {
     /// Writes a run with what it found: findings, alerts and the freeze, all or nothing.
     pub fn record_run(&self, run: &Run<'_>, report: &Report) -> Result<Recorded> {
@@ -334,13 +344,7 @@ impl Database {
     /// Findings, the latest first. Without a status: those that are open or acknowledged.
     pub fn findings(&self, status: Option<&str>, limit: usize) -> Result<Vec<KeptFinding>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.with(|c| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM findings WHERE ?1 = 'all' OR status = ?1 OR (?1 = '' AND (status = 'open' OR status = 'acknowledged')) \
-                 ORDER BY last_seen DESC, id LIMIT ?2"
-            );
-            c.prepare_cached(&sql)?.query_map((status.unwrap_or(""), limit), kept)?.collect()
-        })
+        self.with(|c| c.prepare_cached(&listed(status))?.query_map((status, limit), kept)?.collect())
     }
 
     pub fn finding(&self, id: &str) -> Result<Option<KeptFinding>> {

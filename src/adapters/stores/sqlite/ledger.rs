@@ -81,7 +81,7 @@ impl SqliteLedger {
         self.queue.failing().map_or(Ok(()), Err)
     }
 
-    fn summary(c: &Connection, wallet: &Wallet) -> rusqlite::Result<WalletSummary> {
+    fn summary(c: &Connection, wallet: &Wallet, uncertain: &HashMap<i64, Uncertain>) -> rusqlite::Result<WalletSummary> {
         let balance = |account| -> rusqlite::Result<Balance> {
             Ok(rows::balance(c, account)?.map_or(Balance::default(), |(debits, credits, _)| Balance { debits, credits }))
         };
@@ -96,14 +96,12 @@ impl SqliteLedger {
             (WalletKind::Prepaid, _) => Some(own),
             (WalletKind::Postpaid, limit) => limit.map(|limit| own + (limit.as_nano() - owed).max(0)),
         };
-        let sum = |states: &str| format!("coalesce(sum(charge - refunded) FILTER (WHERE state IN ({states})), 0)");
-        let sql = format!(
-            "SELECT {}, {}, count(*) FILTER (WHERE state = 7), count(*) FILTER (WHERE state = 0) FROM orders WHERE wallet_id = ?1",
-            sum("1, 4"),
-            sum("5")
-        );
-        let (known, provisional, unpriced_orders, open_orders) =
-            c.prepare_cached(&sql)?.query_row([wallet.id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let paying_out = reader::paying_out(c, wallet)?;
+        // What came in otherwise and is not there any more was spent.
+        let own_nano =
+            grants.iter().map(|grant| grant.left.as_nano()).chain([cash, held, paying_out.as_nano(), -owed]).map(i128::from).sum::<i128>();
+        let spent = i128::from(wallet.moved_nano) - own_nano;
+        let Uncertain { provisional_nano, unpriced_orders, open_orders } = uncertain.get(&wallet.id).copied().unwrap_or_default();
         Ok(WalletSummary {
             name: wallet.name.clone(),
             kind: wallet.kind,
@@ -113,16 +111,62 @@ impl SqliteLedger {
             cash: Money::nano(cash),
             granted: Money::nano(granted),
             grants,
-            paying_out: reader::paying_out(c, wallet)?,
+            paying_out,
             held: Money::nano(held),
             owed: Money::nano(owed),
             available: available.map(Money::nano),
-            spent_known: Money::nano(known),
-            spent_provisional: Money::nano(provisional),
+            spent_known: Money::nano(i64::try_from(spent - i128::from(provisional_nano)).unwrap_or(i64::MAX)),
+            spent_provisional: Money::nano(provisional_nano),
             unpriced_orders,
             open_orders,
         })
     }
+}
+
+/// A wallet's orders that are open, or whose charge may change.
+#[derive(Clone, Copy, Default)]
+struct Uncertain {
+    provisional_nano: i64,
+    unpriced_orders: i64,
+    open_orders: i64,
+}
+
+/// Open orders are read through their own index, whoever's they are: a further index would cost every call.
+pub(super) const OPEN_BY_WALLET: &str = "SELECT wallet_id, count(*) FROM orders INDEXED BY orders_open \
+     WHERE state = 0 AND (?1 IS NULL OR wallet_id = ?1) GROUP BY wallet_id";
+pub(super) const UNCERTAIN_OF_WALLET: &str = "SELECT wallet_id, coalesce(sum(charge - refunded) FILTER (WHERE state = 5), 0), \
+     count(*) FILTER (WHERE state = 7) FROM orders INDEXED BY orders_uncertain WHERE (state = 5 OR state = 7) AND wallet_id = ?1";
+pub(super) const UNCERTAIN_BY_WALLET: &str = "SELECT wallet_id, coalesce(sum(charge - refunded) FILTER (WHERE state = 5), 0), \
+     count(*) FILTER (WHERE state = 7) FROM orders INDEXED BY orders_uncertain WHERE (state = 5 OR state = 7) GROUP BY wallet_id";
+
+/// Of one wallet, or of all.
+fn uncertain(c: &Connection, wallet: Option<i64>) -> rusqlite::Result<HashMap<i64, Uncertain>> {
+    let mut found: HashMap<i64, Uncertain> = HashMap::new();
+    let mut open = c.prepare_cached(OPEN_BY_WALLET)?;
+    let mut open = open.query([wallet])?;
+    while let Some(row) = open.next()? {
+        found.entry(row.get(0)?).or_default().open_orders = row.get(1)?;
+    }
+    let mut settled = c.prepare_cached(if wallet.is_some() { UNCERTAIN_OF_WALLET } else { UNCERTAIN_BY_WALLET })?;
+    let mut settled = settled.query(rusqlite::params_from_iter(wallet))?;
+    while let Some(row) = settled.next()? {
+        // Without any, the sum of one wallet's has no wallet.
+        if let Some(id) = row.get::<_, Option<i64>>(0)? {
+            let one = found.entry(id).or_default();
+            (one.provisional_nano, one.unpriced_orders) = (row.get(1)?, row.get(2)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The journal from an entry on, as far as it is a wallet's: read until the limit is reached.
+pub(super) fn entries_of_all() -> String {
+    format!(
+        "SELECT {} FROM journal j WHERE seq > ?1 AND ?2 IS NULL AND (?3 IS NULL \
+         OR EXISTS (SELECT 1 FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE o.id = j.order_id AND w.name = ?3) \
+         OR (order_id IS NULL AND kind <> 3 AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
+        rows::EVENT_COLUMNS
+    )
 }
 
 impl Ledger for SqliteLedger {
@@ -141,32 +185,30 @@ impl Ledger for SqliteLedger {
     }
 
     fn wallet(&self, name: &str) -> Result<Option<WalletSummary>> {
-        self.database.with(|c| rows::wallet_by_name(c, name)?.map(|wallet| Self::summary(c, &wallet)).transpose())
+        self.database.read(|c| {
+            let Some(wallet) = rows::wallet_by_name(c, name)? else { return Ok(None) };
+            Self::summary(c, &wallet, &uncertain(c, Some(wallet.id))?).map(Some)
+        })
     }
 
     fn wallets(&self) -> Result<Vec<WalletSummary>> {
-        self.database.with(|c| {
+        self.database.read(|c| {
+            let uncertain = uncertain(c, None)?;
             let all: Vec<Wallet> = c
                 .prepare(&format!("SELECT {} FROM wallets ORDER BY name LIMIT 10000", rows::WALLET_COLUMNS))?
                 .query_map([], rows::wallet)?
                 .collect::<rusqlite::Result<_>>()?;
-            all.into_iter().map(|wallet| Self::summary(c, &rows::with_grants(c, wallet)?)).collect()
+            all.into_iter().map(|wallet| Self::summary(c, &rows::with_grants(c, wallet)?, &uncertain)).collect()
         })
     }
 
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
         self.database.with(|c| {
-            let sql = format!(
-                "SELECT {} FROM journal j WHERE seq > ?1 AND (?2 IS NULL OR order_id = ?2) AND (?3 IS NULL \
-                 OR order_id IN (SELECT o.id FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE w.name = ?3) \
-                 OR (order_id IS NULL AND kind <> 3 AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
-                rows::EVENT_COLUMNS
-            );
             let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let events: Vec<(Event, Hash)> = c
-                .prepare_cached(&sql)?
-                .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
-                .collect::<rusqlite::Result<_>>()?;
+            let (id, wallet) = (query.order.map(|id| id.0), query.wallet.as_deref());
+            let sql = if id.is_some() { receipts::entries_of_order() } else { entries_of_all() };
+            let events: Vec<(Event, Hash)> =
+                c.prepare_cached(&sql)?.query_map((query.after_seq, id, wallet, limit), rows::event)?.collect::<rusqlite::Result<_>>()?;
             events.into_iter().map(|(event, _)| named(c, event)).collect()
         })
     }

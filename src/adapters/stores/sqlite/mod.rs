@@ -21,6 +21,9 @@ mod receipts;
 mod rows;
 mod writer;
 
+#[cfg(test)]
+mod plan_tests;
+
 pub use connection::Database;
 pub use findings::{BrokenWallet, Frozen, KeptFinding, Recorded, Run};
 pub use inspect::Inspector;

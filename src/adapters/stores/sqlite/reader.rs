@@ -6,12 +6,15 @@ use super::{receipts, rows};
 use crate::base::{Date, Error, ErrorKind, Money, OpId, OrderId, Result, Timestamp};
 use crate::domain::catalog::PinnedPrice;
 use crate::domain::ledger::{
-    AccountPath, Balance, GrantSummary, Journal, Ledger, LedgerReader, OrderReceipt, Posting, SettledQuery, Span, Spend, SpendQuery,
-    Statement, UsageLine, Wallet, WalletTerms, When, unhex,
+    AccountPath, Balance, EventKind, GrantSummary, Journal, Ledger, LedgerReader, OrderReceipt, Posting, SettledQuery, Span, Spend,
+    SpendQuery, Statement, UsageLine, Wallet, WalletTerms, When, unhex,
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+pub(super) const UNASSIGNED: &str = "SELECT a.path, b.credits - b.debits FROM accounts a JOIN balances b ON b.account_id = a.id \
+     WHERE a.path >= 'psp:' AND a.path < 'psp;' AND a.path LIKE 'psp:%:unassigned:%' AND b.credits > b.debits ORDER BY a.id LIMIT 10000";
 
 impl LedgerReader for SqliteLedger {
     fn has_wallet(&self, name: &str) -> Result<bool> {
@@ -20,14 +23,34 @@ impl LedgerReader for SqliteLedger {
     }
 
     fn unassigned(&self) -> Result<Vec<(String, Money)>> {
-        self.database().with(|c| {
-            c.prepare_cached(
-                "SELECT a.path, b.credits - b.debits FROM accounts a JOIN balances b ON b.account_id = a.id \
-                 WHERE a.path >= 'psp:' AND a.path < 'psp;' AND a.path LIKE 'psp:%:unassigned:%' AND b.credits > b.debits ORDER BY a.id",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, Money::nano(row.get(1)?))))?
-            .collect()
-        })
+        self.database().with(|c| c.prepare_cached(UNASSIGNED)?.query_map([], |row| Ok((row.get(0)?, Money::nano(row.get(1)?))))?.collect())
+    }
+
+    fn payments(&self, payment_provider: &str, span: Span, limit: usize) -> Result<Vec<Journal>> {
+        // A connection of its own: the journal of that time is read.
+        let mut connection = self.database().connect()?;
+        let mut read = || -> rusqlite::Result<Vec<Journal>> {
+            let c = connection.transaction()?;
+            let (first, end) = (receipts::first_at(&c, span.from)?, receipts::first_at(&c, span.to)?);
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let kinds = [
+                EventKind::TopUp,
+                EventKind::PaymentUnassigned,
+                EventKind::CashOutPaid,
+                EventKind::PaidBack,
+                EventKind::Chargeback,
+                EventKind::Payout,
+            ];
+            let kinds = kinds.map(|kind| (kind as i64).to_string()).join(", ");
+            let mut statement = c.prepare(&format!(
+                "SELECT {} FROM journal WHERE seq >= ?1 AND seq < ?2 AND kind IN ({kinds}) AND json_extract(payload, '$.payment_provider') = ?3 ORDER BY seq LIMIT ?4",
+                rows::EVENT_COLUMNS
+            ))?;
+            let found = statement.query_map((first, end, payment_provider, limit), rows::event)?;
+            let events = found.collect::<rusqlite::Result<Vec<_>>>()?;
+            events.into_iter().map(|(event, _)| named(&c, event)).collect()
+        };
+        read().map_err(|error| super::connection::from_sqlite(&error))
     }
 
     fn operation(&self, id: OpId) -> Result<Option<Journal>> {
@@ -83,7 +106,7 @@ impl LedgerReader for SqliteLedger {
         self.database().with(|c| {
             let mut statement = c.prepare_cached(
                 "SELECT a.path, b.debits, b.credits FROM accounts a JOIN balances b ON b.account_id = a.id \
-                 WHERE a.path >= 'builder:' AND a.path < 'builder;' ORDER BY a.path",
+                 WHERE a.path >= 'builder:' AND a.path < 'builder;' ORDER BY a.path LIMIT 10000",
             )?;
             let found = statement.query_map([], |row| {
                 let balance = Balance { debits: row.get(1)?, credits: row.get(2)? };
@@ -109,8 +132,9 @@ impl LedgerReader for SqliteLedger {
     }
 
     fn spend(&self, query: &SpendQuery) -> Result<BTreeMap<Vec<String>, Spend>> {
-        let connection = self.database().connect()?;
-        receipts::spend(&connection, query).map_err(|error| super::connection::from_sqlite(&error))
+        let mut connection = self.database().connect()?;
+        let read = |c: &mut Connection| receipts::spend(&*c.transaction()?, query);
+        read(&mut connection).map_err(|error| super::connection::from_sqlite(&error))
     }
 
     fn statement(&self, wallet: &str, span: Span) -> Result<Option<Statement>> {
@@ -133,14 +157,13 @@ impl LedgerReader for SqliteLedger {
 
 /// Notes every posting that crosses the wallet's border; gives what its accounts hold now.
 fn movements(c: &Connection, wallet: &Wallet, span: Span, statement: &mut Statement) -> rusqlite::Result<i128> {
-    let prefix = format!("wallet:{}:", wallet.name);
+    let within = (format!("wallet:{}:", wallet.name), format!("wallet:{};", wallet.name));
     let mut now_nano = 0_i128;
     let mut own = Vec::new();
-    // Names hold no wildcard that a comparison of prefixes would need to escape.
     let mut accounts = c.prepare(
-        "SELECT a.id, b.debits, b.credits FROM accounts a JOIN balances b ON b.account_id = a.id WHERE substr(a.path, 1, length(?1)) = ?1",
+        "SELECT a.id, b.debits, b.credits FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path >= ?1 AND a.path < ?2",
     )?;
-    let mut found = accounts.query([&prefix])?;
+    let mut found = accounts.query(within)?;
     while let Some(row) = found.next()? {
         own.push(row.get::<_, i64>(0)?);
         now_nano += i128::from(row.get::<_, i64>(2)?) - i128::from(row.get::<_, i64>(1)?);

@@ -3,8 +3,8 @@
 use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::identity::{ModelPattern, UserPath};
 use crate::domain::ledger::{
-    AccountId, Balance, Block, Event, EventKind, Grant, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Wallet, WalletKind,
-    WindowId,
+    AccountId, Balance, Block, Event, EventKind, Grant, Hash, HoldSource, Order, OrderState, Posting, PostingCode, Terms, Wallet,
+    WalletKind, WindowId,
 };
 use crate::domain::risk::{Budget, Limit, Scope, Unit, Used};
 use rusqlite::types::Type;
@@ -260,7 +260,7 @@ pub(super) fn posting(row: &Row<'_>) -> rusqlite::Result<(i64, Posting)> {
     Ok((id / 16, Posting { debit: row.get(1)?, credit: row.get(2)?, amount_nano: row.get(3)?, code }))
 }
 
-pub(super) const WALLET_COLUMNS: &str = "id, name, kind, credit_limit, frozen, cash, held, receivable, terms";
+pub(super) const WALLET_COLUMNS: &str = "id, name, kind, credit_limit, frozen, cash, held, receivable, terms, moved";
 
 /// A wallet without its grants.
 pub(super) fn wallet(row: &Row<'_>) -> rusqlite::Result<Wallet> {
@@ -268,6 +268,7 @@ pub(super) fn wallet(row: &Row<'_>) -> rusqlite::Result<Wallet> {
     let unreadable = |error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(8, Type::Text, error.into());
     Ok(Wallet {
         terms: if terms == "{}" { Arc::default() } else { serde_json::from_str(terms).map_err(unreadable)? },
+        moved_nano: row.get(9)?,
         grants: Vec::new(),
         id: row.get(0)?,
         name: row.get::<_, String>(1)?.into(),
@@ -306,14 +307,17 @@ pub(super) fn with_grants(c: &Connection, mut wallet: Wallet) -> rusqlite::Resul
     Ok(wallet)
 }
 
-/// A wallet whose terms, freeze or grants have changed.
+/// A wallet whose terms, freeze, grants or money from outside have changed.
 pub(super) fn update_wallet(c: &Connection, wallet: &Wallet) -> rusqlite::Result<()> {
-    let terms = serde_json::to_string(&*wallet.terms).unwrap_or_default();
-    c.prepare_cached("UPDATE wallets SET credit_limit = ?2, frozen = ?3, terms = ?4 WHERE id = ?1")?.execute((
+    // The usual terms are found by their text when a gateway looks for the wallets that have others.
+    let usual = *wallet.terms == Terms::default();
+    let terms = if usual { "{}".to_owned() } else { serde_json::to_string(&*wallet.terms).unwrap_or_default() };
+    c.prepare_cached("UPDATE wallets SET credit_limit = ?2, frozen = ?3, terms = ?4, moved = ?5 WHERE id = ?1")?.execute((
         wallet.id,
         wallet.credit_limit.map(Money::as_nano),
         wallet.frozen,
         terms,
+        wallet.moved_nano,
     ))?;
     for grant in &wallet.grants {
         c.prepare_cached(

@@ -8,7 +8,7 @@ use crate::domain::ledger::account::{AccountId, AccountPath};
 use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Loss, Refusal};
 use crate::domain::ledger::event::{Billed, BuilderShare, SettlePayload};
-use crate::domain::ledger::operation::{Operation, Refund, TrueUp};
+use crate::domain::ledger::operation::{Follows, Operation, Refund, TrueUp};
 use crate::domain::ledger::order::{CostSource, HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::rated::Rated;
@@ -156,11 +156,7 @@ impl Desk<'_> {
     /// never priced: then it is charged now. What nothing was charged for is billed all the same: that is our cost alone.
     pub(super) fn true_up(&mut self, operation: &Operation, true_up: &TrueUp) -> Result<i64, Refusal> {
         let (mut order, wallet) = self.settled_order(true_up.order)?;
-        may_follow(&order, true_up)?;
-        let follows = true_up.follows.as_deref();
-        if follows.is_some_and(|follows| self.state.last_closing_seq > follows.as_of_seq) {
-            return Err(Refusal::Conflict);
-        }
+        self.may_follow(&order, true_up)?;
         let before = true_up.follows.as_ref().map_or_else(SettlePayload::default, |follows| follows.settled.clone());
         let never_priced = order.state == OrderState::Unpriced;
         let old = Legs::of(&order);
@@ -193,14 +189,10 @@ impl Desk<'_> {
             postings.extend(back);
             spent_now = spent;
         }
-        let (moved, loss_nano) = self.main_cost(&order, true_up, &before);
-        let closed = follows.is_some_and(|follows| follows.closed.is_some());
-        let suspense_nano = if waits(true_up, &before) && !closed { true_up.amounts.cost.as_nano() } else { 0 };
-        let billed = before.billed.clone().or_else(|| closed.then(|| as_billed(&order, &before)));
-        postings.extend(moved);
-        let confirmed = self.attempts_cost(true_up, &before, &mut postings);
+        let state = state_after(order.state, true_up, &before);
+        let told = SettlePayload { absorbed_nano: absorbed, ..self.costs(&order, true_up, before, &mut postings) };
         self.pin(true_up.rated.as_ref());
-        order.state = state_after(order.state, true_up, &before);
+        order.state = state;
         order.charge = Some(Money::nano(legs.sum()));
         order.pass_through = Some(Money::nano(legs.pass));
         order.fee = Some(Money::nano(legs.platform + legs.builder));
@@ -209,16 +201,6 @@ impl Desk<'_> {
         if order.hold_source == HoldSource::Parts {
             order.parts = spent_now;
         }
-        let losses = before.losses.iter().filter(|loss| !confirmed.iter().any(|known| known.provider == loss.provider));
-        let told = SettlePayload {
-            loss_nano,
-            suspense_nano,
-            billed,
-            absorbed_nano: absorbed,
-            losses: losses.cloned().collect(),
-            confirmed,
-            ..before
-        };
         let mut entry = self.entry(operation, postings);
         entry.payload = serde_json::to_vec(&payload(operation, true_up, &order, told)).unwrap_or_default();
         entry.order = Some(order.id);
@@ -228,6 +210,35 @@ impl Desk<'_> {
         self.return_in_budgets(&order.counted, Money::nano(returned));
         self.correct(order);
         Ok(seq)
+    }
+
+    /// Moves what providers bill for the order; gives what the journal told before, with what has changed of it.
+    fn costs(&mut self, order: &Order, true_up: &TrueUp, before: SettlePayload, postings: &mut Vec<Posting>) -> SettlePayload {
+        let (moved, loss_nano) = self.main_cost(order, true_up, &before);
+        postings.extend(moved);
+        let closed = true_up.follows.as_ref().is_some_and(|follows| follows.closed.is_some());
+        let suspense_nano = if waits(true_up, &before) && !closed { true_up.amounts.cost.as_nano() } else { 0 };
+        let billed = before.billed.clone().or_else(|| closed.then(|| as_billed(order, &before)));
+        let confirmed = self.attempts_cost(true_up, &before, postings);
+        let mut losses = before.losses.clone();
+        losses.retain(|loss| !confirmed.iter().any(|known| known.provider == loss.provider));
+        SettlePayload { follows_seq: order.final_seq, loss_nano, suspense_nano, billed, losses, confirmed, ..before }
+    }
+
+    /// Only what has ended, was not refunded (a refund and a new charge would have to be netted leg by leg: people settle that by
+    /// another refund), and still is what the evidence was looked at against, as are the bills that were closed. Whose hold has
+    /// expired may still be settled.
+    fn may_follow(&self, order: &Order, true_up: &TrueUp) -> Result<(), Refusal> {
+        let ended = match order.state {
+            OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced => true,
+            OrderState::Released => true_up.amounts.charge.is_zero(),
+            OrderState::Reserved | OrderState::Expired => false,
+        };
+        if !ended || order.refunded > Money::ZERO {
+            return Err(Refusal::NotCharged);
+        }
+        let is_current = |follows: &Follows| Some(follows.seq) == order.final_seq && self.state.last_closing_seq <= follows.as_of_seq;
+        if true_up.follows.as_deref().is_none_or(is_current) { Ok(()) } else { Err(Refusal::Conflict) }
     }
 
     /// The order's own cost; beside the postings, what of the new cost is the platform's loss by the settlement policy.
@@ -341,23 +352,6 @@ fn is_reported(true_up: &TrueUp) -> bool {
 struct Standing {
     suspended: i64,
     owed: i64,
-}
-
-/// Only what has ended, was not refunded (a refund and a new charge would have to be netted leg by leg: people settle that by
-/// another refund), and still is what the evidence was looked at against. Whose hold has expired may still be settled.
-fn may_follow(order: &Order, true_up: &TrueUp) -> Result<(), Refusal> {
-    let ended = match order.state {
-        OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced => true,
-        OrderState::Released => true_up.amounts.charge.is_zero(),
-        OrderState::Reserved | OrderState::Expired => false,
-    };
-    if !ended || order.refunded > Money::ZERO {
-        return Err(Refusal::NotCharged);
-    }
-    match &true_up.follows {
-        Some(follows) if Some(follows.seq) != order.final_seq => Err(Refusal::Conflict),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// An estimate stays one until the provider's count or its bill is here. A cost that the reply named is no news: the charge was an

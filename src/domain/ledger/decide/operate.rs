@@ -53,10 +53,41 @@ impl Desk<'_> {
             Action::Adjust(adjust) => self.adjust(operation, adjust),
             Action::CloseGap(close) => self.close_gap(operation, close),
         }?;
+        self.move_across(&operation.action);
         let record = OpRecord { id: operation.op, fingerprint, refusal: None, seq };
         self.writes.ops.push(record.clone());
         self.state.ops.insert(operation.op, record);
         Ok(Reply::Done { seq, duplicate: false })
+    }
+
+    /// Notes what the last entry has moved across the border of the wallets that the action names, unless it corrects an order:
+    /// then it is part of what was spent.
+    fn move_across(&mut self, action: &Action) {
+        if action.order().is_none() {
+            let adjusted = action.adjusted_wallets().into_iter().map(Arc::from);
+            let mut names: Vec<Arc<str>> = action.wallet().cloned().into_iter().chain(adjusted).collect();
+            names.dedup();
+            for name in &names {
+                self.move_in(name);
+            }
+        }
+    }
+
+    fn move_in(&mut self, name: &Arc<str>) {
+        let (Some(wallet), Some(entry)) = (self.state.wallets.get(name), self.writes.events.last()) else { return };
+        let leaving = self.state.accounts.get(AccountPath::CashOut(name).to_string().as_str()).copied();
+        let own = |account: AccountId| {
+            [wallet.cash, wallet.held, wallet.receivable].contains(&account)
+                || leaving == Some(account)
+                || wallet.grants.iter().any(|grant| grant.account == account)
+        };
+        let sign = |posting: &Posting| i64::from(own(posting.credit)) - i64::from(own(posting.debit));
+        let moved = entry.postings.iter().fold(0_i64, |sum, posting| sum.saturating_add(sign(posting) * posting.amount_nano));
+        if moved != 0 {
+            let mut wallet = wallet.clone();
+            wallet.moved_nano = wallet.moved_nano.saturating_add(moved);
+            self.keep_wallet(wallet);
+        }
     }
 
     pub(super) fn entry(&self, operation: &Operation, postings: Vec<Posting>) -> Event {
@@ -100,6 +131,7 @@ impl Desk<'_> {
             cash: self.account(AccountPath::Cash(&name)),
             held: self.account(AccountPath::Held(&name)),
             receivable: self.account(AccountPath::Receivable(&name)),
+            moved_nano: 0,
             grants: Vec::new(),
             name,
         };
@@ -205,6 +237,7 @@ impl Desk<'_> {
         let gone = posting(grant.account, promo, left, PostingCode::GrantExpired);
         let event = self.event(EventKind::GrantExpired, &payload, gone.into_iter().collect());
         let seq = self.append(event)?;
+        self.move_in(name);
         Ok(Reply::Done { seq, duplicate: false })
     }
 
@@ -272,7 +305,7 @@ impl Desk<'_> {
 
     /// What was accrued is settled by what was paid; the difference is variance, either way.
     fn invoice(&mut self, operation: &Operation, invoice: &Invoice) -> Result<i64, Refusal> {
-        if invoice.accrued_nano < 0 || invoice.paid_nano < 0 || invoice.accrued_nano + invoice.paid_nano == 0 {
+        if invoice.accrued_nano < 0 || invoice.paid_nano < 0 || (invoice.accrued_nano, invoice.paid_nano) == (0, 0) {
             return Err(Refusal::TooLarge);
         }
         let (payable, bank) = (self.account(AccountPath::Payable(&invoice.provider)), self.account(AccountPath::Bank));

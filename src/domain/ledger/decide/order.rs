@@ -281,6 +281,7 @@ fn settle_payload(
         absorbed_nano: charged.absorbed,
         losses,
         confirmed: Vec::new(),
+        follows_seq: None,
         billed: None,
         attempts: settle.attempts.clone(),
         provider_request_id: settle.provider_request_id.clone(),

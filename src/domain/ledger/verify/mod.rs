@@ -27,6 +27,7 @@ use super::state::WindowId;
 use crate::base::{FastMap, FastSet, OrderId, Timestamp};
 use crate::domain::catalog::PriceSheet;
 use conduct::Conduct;
+use finding::wallet_of;
 use std::sync::Arc;
 use told::{ToldAccount, ToldWallet};
 
@@ -240,6 +241,7 @@ impl Verifier {
             self.report.postings += 1;
             let mut in_wallet = [false; 2];
             let sides = [(posting.debit, posting.amount_nano, 0), (posting.credit, 0, posting.amount_nano)];
+            let mut crossed: [Option<Arc<str>>; 2] = [None, None];
             for (side, (account, debit, credit)) in sides.into_iter().enumerate() {
                 let Some(told) = self.accounts.get_mut(&account) else {
                     let detail = format!("entry {} uses account {account}, which was never opened", event.seq);
@@ -250,9 +252,18 @@ impl Verifier {
                 told.balance.credits = told.balance.credits.saturating_add(credit);
                 self.touched.accounts.insert(account);
                 in_wallet[side] = told.is_wallet;
+                if told.is_wallet && event.order.is_none() {
+                    crossed[side] = wallet_of(&told.path);
+                }
                 if event.order.is_some() && told.is_held {
                     told.held = told.held.saturating_add(credit).saturating_sub(debit);
                     flow.held_nano = flow.held_nano.saturating_add(credit).saturating_sub(debit);
+                }
+            }
+            for (name, sign) in crossed.iter().zip([-1, 1]) {
+                if let Some(told) = name.as_ref().and_then(|name| self.wallets.get_mut(name)) {
+                    told.moved_nano = told.moved_nano.saturating_add(sign * posting.amount_nano);
+                    self.touched.wallets.extend(name.clone());
                 }
             }
             flow.paid_nano = match in_wallet {

@@ -35,6 +35,7 @@ impl Verifier {
                 cash: account(AccountPath::Cash(name)),
                 held: account(AccountPath::Held(name)),
                 receivable: account(AccountPath::Receivable(name)),
+                moved_nano: told.moved_nano,
                 grants: Vec::new(),
             };
             for (grant, priority, expires_at_ms) in &told.grants {

@@ -84,6 +84,7 @@ impl Verifier {
         let same = told.is_some_and(|told| {
             (told.kind, told.credit_limit_nano, told.frozen) == (wallet.kind, nano(wallet.credit_limit), wallet.frozen)
                 && told.terms == wallet.terms
+                && told.moved_nano == wallet.moved_nano
                 && told.grants.len() == wallet.grants.len()
                 && wallet.grants.iter().all(|grant| {
                     told.grants.contains(&(Arc::clone(&grant.name), grant.priority, grant.expires_at.map(Timestamp::millis)))

@@ -29,6 +29,8 @@ pub(super) struct ToldWallet {
     pub(super) credit_limit_nano: Option<i64>,
     pub(super) terms: Arc<Terms>,
     pub(super) frozen: bool,
+    /// What has crossed its border beside charges.
+    pub(super) moved_nano: i64,
     /// Name, priority, expiry.
     pub(super) grants: Vec<(Arc<str>, u8, Option<i64>)>,
 }
@@ -103,7 +105,7 @@ impl Verifier {
             EventKind::WalletOpened => {
                 let opened: OpenWallet = event.read()?;
                 let OpenWallet { wallet, kind, credit_limit_nano } = opened;
-                let told = ToldWallet { kind, credit_limit_nano, terms: Arc::default(), frozen: false, grants: Vec::new() };
+                let told = ToldWallet { kind, credit_limit_nano, terms: Arc::default(), frozen: false, moved_nano: 0, grants: Vec::new() };
                 self.names.push(Arc::clone(&wallet));
                 named = Some(Arc::clone(&wallet));
                 self.wallets.insert(wallet, told).is_none()
