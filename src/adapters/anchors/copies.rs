@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// No line is longer, by far.
 const LINE_LIMIT_BYTES: u64 = 16 << 10;
+/// So many lines are on the disk before more are written: what a power cut tears lies within the last of the file.
+const LINES_PER_SYNC: usize = 8;
 /// An anchor every minute for some years.
 const LINES_MAX: usize = 4_000_000;
 
@@ -56,19 +58,23 @@ pub fn append(path: &Path, missing: impl FnOnce(Option<&Anchor>) -> Result<Vec<A
         Some(line) => Some(Anchor::from_json(line).ok_or_else(|| failed(path, "ends in a line that is no anchor; move the file away"))?),
     };
     let lines = missing(last.as_ref())?;
-    let text = lines.iter().fold(String::new(), |text, anchor| text + &anchor.to_json().to_string() + "\n");
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
+    for part in lines.chunks(LINES_PER_SYNC) {
+        let text = part.iter().fold(String::new(), |text, anchor| text + &anchor.to_json().to_string() + "\n");
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
+    }
     Ok(lines.len())
 }
 
-/// The last whole line. What a power cut left half written behind it is taken away.
+/// The last whole line. What a power cut left behind it is taken away: a line without its end, or one with zeros where a part of the
+/// disk was never written, and what came after that.
 fn last_line(file: &mut File) -> std::io::Result<Option<String>> {
     let end = file.seek(SeekFrom::End(0))?;
     let start = end.saturating_sub(2 * LINE_LIMIT_BYTES);
     file.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let written = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
+    let whole = tail[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     if whole < tail.len() {
         file.set_len(start + u64::try_from(whole).unwrap_or(0))?;
     }
@@ -104,7 +110,25 @@ mod tests {
             Ok(vec![second.clone()])
         });
         assert_eq!(written, Ok(1));
-        assert_eq!(read(&path).unwrap().unwrap(), [Ok(first), Ok(second)]);
+        assert_eq!(read(&path).unwrap().unwrap(), [Ok(first.clone()), Ok(second.clone())]);
+        // The size of a file may be on the disk before its content is, some sectors before others.
+        let torn = |len: usize, rest: &str| format!("{whole}{}{rest}", "\0".repeat(len));
+        for torn in [torn(700, ""), torn(512, "0\"}\n"), torn(100, "0\"}\n") + &whole] {
+            std::fs::write(&path, torn).unwrap();
+            let written = append(&path, |last| {
+                assert_eq!(last, Some(&first));
+                Ok(vec![second.clone()])
+            });
+            assert_eq!(written, Ok(1));
+            assert_eq!(read(&path).unwrap().unwrap(), [Ok(first.clone()), Ok(second.clone())]);
+        }
+        std::fs::write(&path, "\0\0\"}\n").unwrap();
+        append(&path, |last| {
+            assert!(last.is_none());
+            Ok(vec![first.clone()])
+        })
+        .unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), [Ok(first.clone())]);
         std::fs::write(&path, "text\n").unwrap();
         assert!(append(&path, |_| Ok(Vec::new())).unwrap_err().message.contains("no anchor"));
     }

@@ -150,15 +150,20 @@ pub struct Settle {
 }
 
 impl Settle {
+    /// `None`: used, and nobody knows at what price. What was not used costs nothing at any.
+    pub fn given(&self) -> Option<Amounts> {
+        self.amounts.or((self.usage_source == UsageSource::None).then_some(Amounts::ZERO))
+    }
+
     /// Ours, before it is rounded; `None`: nobody knows it.
     pub fn cost_exact(&self) -> Option<Exact> {
-        self.amounts.map_or(self.unpriced_cost, |amounts| Some(amounts.cost_exact))
+        self.amounts.map(|amounts| amounts.cost_exact).or(self.unpriced_cost).or(self.given().map(|none| none.cost_exact))
     }
 
     pub fn cost(&self) -> Option<Money> {
-        match self.amounts {
-            Some(amounts) => Some(amounts.cost),
-            None => self.unpriced_cost.and_then(|cost| cost.round(Rounding::HalfEven)),
+        match (self.amounts, self.unpriced_cost) {
+            (None, Some(cost)) => cost.round(Rounding::HalfEven),
+            (Some(_), _) | (None, None) => self.given().map(|amounts| amounts.cost),
         }
     }
 

@@ -5,7 +5,8 @@ use super::AccountId;
 use crate::base::{Money, OrderId, Timestamp};
 use std::sync::Arc;
 
-/// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced (-> Finalized)`.
+/// `Reserved -> Finalized | Released | Expired (-> LateSettled | Unpriced) | Provisional (-> Finalized) | Unpriced (-> Finalized)`;
+/// one that was recovered in error is `Released (-> LateSettled | Unpriced)`.
 /// The transition and its postings are one transaction: that transition is the idempotency of settlement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -137,4 +138,11 @@ pub struct Order {
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub finished_at: Option<Timestamp>,
+}
+
+impl Order {
+    /// Let go as a dead process's, and neither its call nor its provider has told since what came of it.
+    pub fn is_abandoned(&self) -> bool {
+        self.state == OrderState::Released && self.cost.is_none()
+    }
 }

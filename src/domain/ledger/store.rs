@@ -160,7 +160,8 @@ pub trait Ledger: Send + Sync {
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled>;
 
     /// Open orders of this process whose deadline is at or before `now`. Only it can tell whether a call is still under way, so
-    /// that neither a long call nor a clock that jumps ends a hold early.
+    /// that neither a long call nor a clock that jumps ends a hold early. And those of processes that nobody can tell to be dead or
+    /// alive, if nobody puts their deadline off.
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>>;
 
     /// Open orders of processes that are dead, whatever their deadline.

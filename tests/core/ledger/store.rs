@@ -1,10 +1,10 @@
 //! Owns: the ledger in its file: a new start after a crash, several processes on one file, what closing means, and that
 //! every durability does the same.
 
-use super::commands::{open, order, release, reserve, reserving, settle, settling, top_up};
+use super::commands::{open, order, release, reserve, reserving, settle, settle_unpriced, settling, top_up};
 use gotoai::adapters::stores::sqlite::{Database, SqliteLedger};
-use gotoai::base::{Clock, ErrorKind, Money, Timestamp};
-use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Ledger, OrderState, Reply, UsageSource, WalletKind};
+use gotoai::base::{Clock, ErrorKind, Money, OrderId, Timestamp};
+use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Ledger, OrderState, Reply, Reserve, UsageSource, WalletKind};
 use gotoai::domain::risk::{Budget, BudgetStore, Limit, Period, Scope, Unit};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
+const FILES: [&str; 2] = ["l.db", "l.db-wal"];
 const DURABILITIES: [Durability; 3] = [Durability::Strict, Durability::Hybrid, Durability::Relaxed];
 
 /// A ledger in a folder of its own, with a clock set by hand.
@@ -62,6 +63,17 @@ impl Store {
         (Self { ledger, clock, folder }, recovered)
     }
 
+    /// The process dies, as a crash would leave its files: the log beside the database.
+    fn die(self) -> (TempDir, Clock) {
+        let files = copied(&self);
+        let Self { ledger, clock, folder } = self;
+        drop(ledger);
+        for name in FILES {
+            fs::copy(files.path().join(name), folder.path().join(name)).unwrap();
+        }
+        (folder, clock)
+    }
+
     pub(crate) fn run(&self, command: Command) -> Reply {
         self.ledger.submit(command).wait_blocking().unwrap()
     }
@@ -90,13 +102,24 @@ fn balances(c: &Connection) -> BTreeMap<String, i64> {
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// The file as a crash would leave it: copied while its owner is alive, the log beside it.
-fn crashed(store: &Store) -> TempDir {
+/// The files, copied while their owner is alive.
+fn copied(store: &Store) -> TempDir {
     let folder = TempDir::new().unwrap();
-    for name in ["l.db", "l.db-wal"] {
+    for name in FILES {
         fs::copy(store.path().with_file_name(name), folder.path().join(name)).unwrap();
     }
     folder
+}
+
+fn lock_file(store: &Store, node: i64) -> PathBuf {
+    store.path().with_file_name(format!("l.db.node-{node}"))
+}
+
+/// What another process sees at once, and what it sees when it looks again and again.
+fn sweeps(ledger: &SqliteLedger, now: Timestamp) -> (Vec<OrderId>, Vec<OrderId>) {
+    let first = ledger.overdue(now).unwrap();
+    ledger.overdue(now).unwrap();
+    (first, ledger.overdue(now).unwrap())
 }
 
 fn reserve_here(store: &Store, n: u8, wallet: &str, hold_nano: i64) -> Reply {
@@ -114,9 +137,9 @@ fn what_a_dead_node_left_open_goes_back_once() {
         assert!(matches!(reserve_here(&store, n, "w", 1000), Reply::Held { .. }));
     }
     store.run(settle(10, 200));
-    let dead = crashed(&store);
-    let path = dead.path().join("l.db");
-    let (ledger, recovered) = open_at(&path, &store.clock, Durability::Strict, true);
+    let (folder, clock) = store.die();
+    let path = folder.path().join("l.db");
+    let (ledger, recovered) = open_at(&path, &clock, Durability::Strict, true);
     assert_eq!((recovered, ledger.node()), (5, (0, 2)));
     let wallet = ledger.wallet("w").unwrap().unwrap();
     assert_eq!((wallet.cash.as_nano(), wallet.held.as_nano(), wallet.open_orders), (10_000 - 211, 0, 0));
@@ -130,12 +153,97 @@ fn what_a_dead_node_left_open_goes_back_once() {
     let after = ledger.verify().unwrap();
     assert!(after.ok(), "{:?}", after.findings);
     drop(ledger);
-    let (again, recovered) = open_at(&path, &store.clock, Durability::Strict, true);
+    let (again, recovered) = open_at(&path, &clock, Durability::Strict, true);
     assert_eq!((recovered, again.node()), (0, (0, 3)));
     assert_eq!(again.verify().unwrap().events, after.events, "a second start finds nothing to do");
+}
+
+/// A copy, or a backup, has no lock file that its owner wrote: nobody is dead for certain, and the deadline decides.
+#[test]
+fn in_a_copy_holds_go_back_at_their_deadline() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let expires_at = Timestamp(store.clock.now().0 + 1000);
+    let (node, epoch) = store.ledger.node();
+    store.run(Command::Reserve(Box::new(Reserve { node, epoch, expires_at, ..reserving(10, "w", Some(1000)) })));
+    let copy = copied(&store);
+    fs::copy(lock_file(&store, 0), copy.path().join("l.db.node-0")).unwrap();
+    let (ledger, recovered) = open_at(&copy.path().join("l.db"), &store.clock, Durability::Relaxed, true);
+    assert_eq!((recovered, ledger.node()), (0, (1, 1)));
+    assert_eq!((ledger.orphans().unwrap(), ledger.overdue(store.clock.now()).unwrap()), (vec![], vec![]));
+    store.clock.advance(Duration::from_secs(2));
+    assert_eq!(sweeps(&ledger, store.clock.now()), (vec![], vec![order(10)]));
     // The one that was copied lives on and knows nothing of it.
-    assert!(matches!(store.run(release(11)), Reply::Settled { state: OrderState::Released, duplicate: false, .. }));
+    assert!(matches!(store.run(release(10)), Reply::Settled { state: OrderState::Released, duplicate: false, .. }));
     assert!(store.ledger.verify().unwrap().ok());
+}
+
+/// Whatever is done to the lock file of a process that lives, its calls keep their holds as long as it puts their deadlines off.
+#[test]
+fn a_lost_lock_file_is_no_proof_of_death() {
+    for replaced in [false, true] {
+        let store = Store::new();
+        store.run(open(1, "w", WalletKind::Postpaid, None));
+        reserve_here(&store, 10, "w", 1000);
+        let (path, beside) = (lock_file(&store, 0), store.path().with_file_name("beside"));
+        if replaced {
+            fs::copy(&path, &beside).unwrap();
+            fs::rename(&beside, &path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        let (other, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
+        assert_eq!((recovered, other.node()), (0, (1, 1)), "neither its calls nor its slot");
+        assert_eq!((other.orphans().unwrap(), sweeps(&other, store.clock.now())), (vec![], (vec![], vec![])));
+        // Its own sweep puts the file back; then its death is known again.
+        assert_eq!(store.ledger.orphans().unwrap(), []);
+        let Store { ledger, folder: _folder, clock: _ } = store;
+        assert_eq!(other.orphans().unwrap(), []);
+        drop(ledger);
+        assert_eq!(other.orphans().unwrap(), [order(10)]);
+    }
+}
+
+/// Who cannot put its lock file back puts its deadlines off all the same, and what was taken from it is booked late.
+#[test]
+fn a_process_without_a_lock_file_loses_no_usage() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let expires_at = Timestamp(store.clock.now().0 + 1000);
+    let (node, epoch) = store.ledger.node();
+    store.run(Command::Reserve(Box::new(Reserve { node, epoch, expires_at, ..reserving(10, "w", Some(1000)) })));
+    fs::remove_file(lock_file(&store, 0)).unwrap();
+    let (other, _) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
+    store.clock.advance(Duration::from_secs(2));
+    let now = store.clock.now();
+    assert_eq!([other.overdue(now).unwrap(), other.overdue(now).unwrap()], [[], []]);
+    store.run(Command::Renew { order: order(10), until: Timestamp(now.0 + 1000) });
+    assert_eq!(other.overdue(now).unwrap(), []);
+    store.clock.advance(Duration::from_secs(2));
+    let now = store.clock.now();
+    assert_eq!(sweeps(&other, now), (vec![], vec![order(10)]), "it is counted from the beginning");
+    let expired = other.submit(Command::Expire { order: order(10) }).wait_blocking().unwrap();
+    assert!(matches!(expired, Reply::Settled { state: OrderState::Expired, .. }));
+    assert!(matches!(store.run(settle(10, 500)), Reply::Settled { state: OrderState::LateSettled, charge: Some(_), duplicate: false }));
+    assert_eq!(store.balances()["prov:acme:payable"], 500);
+    assert!(store.ledger.verify().unwrap().ok());
+}
+
+/// Slots whose files were deleted are not used up for ever.
+#[test]
+fn a_slot_without_a_lock_file_is_taken_when_there_is_no_other() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Postpaid, None));
+    let c = store.raw();
+    c.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 255) INSERT INTO nodes SELECT i, 1, 0 FROM n",
+    )
+    .unwrap();
+    let mut theirs = reserving(10, "w", Some(1000));
+    (theirs.node, theirs.epoch) = (1, 1);
+    store.run(Command::Reserve(Box::new(theirs)));
+    let (other, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
+    assert_eq!((recovered, other.node()), (0, (2, 2)), "not the one that holds something");
 }
 
 #[test]
@@ -190,15 +298,26 @@ fn a_deadline_is_put_off_and_only_ones_own_calls_are_overdue() {
 }
 
 #[test]
-fn a_settlement_that_comes_after_the_recovery_changes_nothing() {
+fn a_settlement_that_comes_after_the_recovery_is_booked_late() {
     let store = Store::new();
     store.run(open(1, "w", WalletKind::Postpaid, None));
     reserve_here(&store, 10, "w", 1000);
+    reserve_here(&store, 11, "w", 1000);
     let (store, recovered) = store.reopen();
-    assert_eq!(recovered, 1);
+    assert_eq!(recovered, 2);
     let before = store.balances();
-    assert!(matches!(store.run(settle(10, 500)), Reply::Settled { state: OrderState::Released, duplicate: true, .. }));
+    assert!(matches!(store.run(release(10)), Reply::Settled { state: OrderState::Released, duplicate: true, .. }), "nothing was used");
     assert_eq!(store.balances(), before);
+    let late = |duplicate| Reply::Settled { state: OrderState::LateSettled, charge: Some(Money::nano(528)), duplicate };
+    assert_eq!([store.run(settle(10, 500)), store.run(settle(10, 500))], [late(false), late(true)]);
+    assert!(matches!(store.run(settle_unpriced(11, 500)), Reply::Settled { state: OrderState::Unpriced, duplicate: false, .. }));
+    let after = store.balances();
+    assert_eq!(
+        (after["prov:acme:payable"], after["rev:usage"], after.get("prov:acme:suspense"), after.get("exp:loss:crash")),
+        (500, 500, None, None)
+    );
+    let report = store.ledger.verify().unwrap();
+    assert!(report.ok(), "{:?}", report.findings);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::connection::Database;
 use super::export;
 use super::inspect::Inspector;
-use super::node::{Node, dead_epochs};
+use super::node::{Node, Owner, owners};
 use super::writer::{Queue, Writer};
 use super::{once, reader, receipts, rows};
 use crate::base::{Clock, Error, ErrorKind, Money, OrderId, Result, Timestamp};
@@ -18,6 +18,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+/// So often in a row an order of a process that may live has to be found past its deadline before its hold goes back: a process
+/// that lives has put the deadline off in between, and a clock that jumps is no reason.
+const LOOKS: u32 = 3;
+
 /// The ledger in one SQLite file.
 pub struct SqliteLedger {
     database: Database,
@@ -27,6 +31,8 @@ pub struct SqliteLedger {
     node: Option<Node>,
     /// Of each slot the last dead epoch that has left nothing open.
     cleared: Mutex<HashMap<i64, i64>>,
+    /// Orders past their deadline of processes of which nobody knows whether they live, and how often each was found so.
+    doubtful: Mutex<HashMap<OrderId, u32>>,
 }
 
 impl SqliteLedger {
@@ -43,7 +49,14 @@ impl SqliteLedger {
             .name("gotoai-ledger".into())
             .spawn(move || writer.run(&own))
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the ledger's thread").with_cause(error))?;
-        let ledger = Self { database: database.clone(), queue, thread: Mutex::new(Some(thread)), node, cleared: Mutex::default() };
+        let ledger = Self {
+            database: database.clone(),
+            queue,
+            thread: Mutex::new(Some(thread)),
+            node,
+            cleared: Mutex::default(),
+            doubtful: Mutex::default(),
+        };
         let recovered = ledger.recover()?;
         Ok((ledger, recovered))
     }
@@ -59,6 +72,31 @@ impl SqliteLedger {
             ticket.wait_blocking()?;
         }
         Ok(count)
+    }
+
+    fn overdue_of(&self, (node, epoch): (i64, i64), now: Timestamp) -> Result<Vec<OrderId>> {
+        self.database.with(|c| {
+            c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND expires_at <= ?1 AND node = ?2 AND epoch = ?3 LIMIT 10000")?
+                .query_map([now.0, node, epoch], |row| row.get(0).map(OrderId))?
+                .collect()
+        })
+    }
+
+    /// Orders of processes of which nobody knows whether they live, whose deadline has passed and was not put off.
+    fn forsaken(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        let own = Ledger::node(self);
+        let mut found = HashMap::new();
+        for (node, epoch, owner) in owners(&self.database)? {
+            if !matches!(owner, Owner::Unknown) || (node, epoch) == own {
+                continue;
+            }
+            for order in self.overdue_of((node, epoch), now)? {
+                found.insert(order, self.doubtful.lock().get(&order).copied().unwrap_or(0) + 1);
+            }
+        }
+        let forsaken = found.iter().filter(|(_, looks)| **looks >= LOOKS).map(|(order, _)| *order).collect();
+        *self.doubtful.lock() = found;
+        Ok(forsaken)
     }
 
     /// `verify`, with what is known of anchors outside the database.
@@ -229,17 +267,18 @@ impl Ledger for SqliteLedger {
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
-        let (node, epoch) = Ledger::node(self);
-        self.database.with(|c| {
-            c.prepare_cached("SELECT id FROM orders WHERE state = 0 AND expires_at <= ?1 AND node = ?2 AND epoch = ?3 LIMIT 10000")?
-                .query_map([now.0, node, epoch], |row| row.get(0).map(OrderId))?
-                .collect()
-        })
+        let mut overdue = self.overdue_of(Ledger::node(self), now)?;
+        overdue.extend(self.forsaken(now)?);
+        Ok(overdue)
     }
 
     fn orphans(&self) -> Result<Vec<OrderId>> {
         let mut orphans = Vec::new();
-        for (node, epoch) in dead_epochs(&self.database)? {
+        if let Some(node) = &self.node {
+            node.keep(&self.database);
+        }
+        for (node, epoch, owner) in owners(&self.database)? {
+            let epoch = if matches!(owner, Owner::Dead(_)) { epoch } else { epoch - 1 };
             if self.cleared.lock().get(&node).is_some_and(|cleared| *cleared >= epoch) {
                 continue;
             }

@@ -82,14 +82,16 @@ impl Desk<'_> {
     /// The end of an order: charge, cost and the rest of the hold in one event. Never fails for lack of funds.
     pub(super) fn settle(&mut self, settle: &Settle) -> Decided {
         let Some(order) = self.state.orders.get(&settle.order).cloned() else { return Err(Refusal::UnknownOrder) };
-        let late = order.state == OrderState::Expired && settle.usage_source != UsageSource::None;
+        // Whoever took the hold away was mistaken: the call lives, the provider bills, and real usage is never dropped.
+        let late = (order.state == OrderState::Expired || order.is_abandoned()) && settle.usage_source != UsageSource::None;
         if !order.state.is_open() && !late {
             return Ok(settled(&order, true));
         }
         let wallet = self.state.wallet_of(&order).cloned().ok_or(Refusal::UnknownWallet)?;
         let hold_nano = if late { 0 } else { order.hold.as_nano() };
-        let known = settle.amounts.is_some();
-        let amounts = settle.amounts.unwrap_or(Amounts::ZERO);
+        let given = settle.given();
+        let known = given.is_some();
+        let amounts = given.unwrap_or(Amounts::ZERO);
         // What is sold without a price may have a cost all the same.
         let cost = settle.cost();
         let builder = settle.builder.as_ref().map(|name| (name, amounts.builder.as_nano()));
@@ -98,6 +100,9 @@ impl Desk<'_> {
         let mut postings = charged.postings.clone();
         let losses = booked(&settle.losses);
         postings.extend(self.cost_postings(&order, settle, &losses, cost.unwrap_or(Money::ZERO)));
+        if order.is_abandoned() {
+            postings.extend(self.crash_loss(&order, true));
+        }
         let mut spent = if late { Vec::new() } else { parts_of(&order, &wallet) };
         let back = take_back(&mut spent, hold_nano - charged.charge_nano.min(hold_nano));
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
@@ -105,7 +110,7 @@ impl Desk<'_> {
         let next = next_state(order.state, settle);
         let builder =
             settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
-        let payload = settle_payload((settle, losses), next, &charged, builder.as_ref());
+        let payload = settle_payload((settle, losses), (next, given), &charged, builder.as_ref());
         self.pin(settle.rated.as_ref());
         let kind = match next {
             _ if late => EventKind::LateSettle,
@@ -208,6 +213,16 @@ impl Desk<'_> {
         back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)).collect()
     }
 
+    /// What the provider may bill for the input of a call whose process is dead; `back` when it is not.
+    fn crash_loss(&mut self, order: &Order, back: bool) -> Option<Posting> {
+        let nano = order.input_cost.as_nano();
+        if nano == 0 {
+            return None;
+        }
+        let (loss, suspense) = (self.account(AccountPath::LossCrash), self.account(AccountPath::Suspense(&order.provider)));
+        if back { posting(suspense, loss, nano, PostingCode::TrueUp) } else { posting(loss, suspense, nano, PostingCode::CrashLoss) }
+    }
+
     pub(super) fn expire(&mut self, id: OrderId) -> Decided {
         let Some(order) = self.state.orders.get(&id).cloned() else { return Err(Refusal::UnknownOrder) };
         if !order.state.is_open() || order.expires_at > self.now {
@@ -230,11 +245,7 @@ impl Desk<'_> {
         }
         let wallet = self.state.wallet_of(&order).cloned().ok_or(Refusal::UnknownWallet)?;
         let mut postings = Self::release(&order, &wallet);
-        if order.input_cost.as_nano() > 0 {
-            let debit = self.account(AccountPath::LossCrash);
-            let credit = self.account(AccountPath::Suspense(&order.provider));
-            postings.extend(posting(debit, credit, order.input_cost.as_nano(), PostingCode::CrashLoss));
-        }
+        postings.extend(self.crash_loss(&order, false));
         let suspense_nano = order.input_cost.as_nano();
         let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, CRASH) };
         let event = self.event(EventKind::Recover, &recovered, postings);
@@ -246,7 +257,7 @@ impl Desk<'_> {
 
 fn next_state(before: OrderState, settle: &Settle) -> OrderState {
     match (before, settle.usage_source, settle.amounts) {
-        (OrderState::Expired, _, Some(_)) => OrderState::LateSettled,
+        (OrderState::Expired | OrderState::Released, _, Some(_)) => OrderState::LateSettled,
         (_, UsageSource::None, _) => OrderState::Released,
         (_, UsageSource::Provider | UsageSource::Estimated | UsageSource::Cache, None) => OrderState::Unpriced,
         (_, UsageSource::Provider | UsageSource::Cache, Some(_)) => OrderState::Finalized,
@@ -256,11 +267,10 @@ fn next_state(before: OrderState, settle: &Settle) -> OrderState {
 
 fn settle_payload(
     (settle, losses): (&Settle, Vec<Loss>),
-    next: OrderState,
+    (next, amounts): (OrderState, Option<Amounts>),
     charged: &Charged,
     builder: Option<&(Arc<str>, Money)>,
 ) -> SettlePayload {
-    let amounts = settle.amounts;
     SettlePayload {
         state: next,
         endpoint: settle.endpoint.clone(),

@@ -254,6 +254,7 @@ impl Verifier {
                     OrderState::Finalized | OrderState::LateSettled | OrderState::Provisional | OrderState::Unpriced | OrderState::Released
                 )
             }
+            (EventKind::LateSettle, Some(OrderState::Released)) => order.cost_nano.is_none(),
             (EventKind::LateSettle, Some(state)) => state == OrderState::Expired,
             (_, state) => state == Some(OrderState::Reserved),
         };

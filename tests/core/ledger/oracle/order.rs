@@ -12,6 +12,7 @@ const FEE: &str = "rev:fee";
 pub(super) const COGS: &str = "cogs:acme";
 pub(super) const PAYABLE: &str = "prov:acme:payable";
 pub(super) const SUSPENSE: &str = "prov:acme:suspense";
+const CRASH: &str = "exp:loss:crash";
 pub(super) const UNDELIVERED: &str = "exp:loss:undelivered";
 pub(super) const BUILDER: &str = "builder:bob:payable";
 
@@ -31,6 +32,8 @@ pub(super) struct Order {
     pub(super) lost: i64,
     /// The cost waits for evidence.
     pub(super) is_suspended: bool,
+    /// Taken for a dead node's; nobody has told what came of it.
+    pub(super) is_abandoned: bool,
     pub(super) has_builder: bool,
     /// Budgets that count it: which, the window's start, what it holds of it.
     pub(super) counted: Vec<(usize, i64, i64)>,
@@ -79,6 +82,7 @@ impl Oracle {
             refunded: 0,
             lost: 0,
             is_suspended: false,
+            is_abandoned: false,
             has_builder: false,
             counted,
         };
@@ -143,7 +147,8 @@ impl Oracle {
 
     pub(super) fn settle(&mut self, n: u8, used: &Used) -> Answered {
         let order = self.orders.get(&n).ok_or("unknown_order")?;
-        let late = order.state == "expired" && used.end != End::Unused;
+        let abandoned = order.is_abandoned;
+        let late = (order.state == "expired" || abandoned) && used.end != End::Unused;
         if !order.is_open() && !late {
             return Ok(self.told(n, true));
         }
@@ -178,9 +183,13 @@ impl Oracle {
         self.post(UNDELIVERED, owed, lost);
         self.post(COGS, owed, bill.cost - lost);
         self.post("exp:loss:failover", "prov:other:suspense", used.lost);
+        if abandoned {
+            self.post(SUSPENSE, CRASH, INPUT_COST);
+        }
         spent.add(&beyond);
         let order = self.orders.get_mut(&n).unwrap();
         (order.purse, order.bill, order.lost, order.is_suspended) = (spent, paid, lost, owed == SUSPENSE);
+        order.is_abandoned = false;
         order.has_builder = used.with_builder && !matches!(used.end, End::Undelivered | End::Unused);
         order.charge = (used.end != End::Unpriced).then_some(paid.charge());
         order.state = match used.end {
@@ -212,8 +221,10 @@ impl Oracle {
         if !self.orders.get(&n).ok_or("unknown_order")?.is_open() {
             return Ok(self.told(n, true));
         }
-        self.post("exp:loss:crash", SUSPENSE, INPUT_COST);
-        Ok(self.give_up(n, "released"))
+        self.post(CRASH, SUSPENSE, INPUT_COST);
+        let told = self.give_up(n, "released");
+        self.orders.get_mut(&n).unwrap().is_abandoned = true;
+        Ok(told)
     }
 
     fn give_up(&mut self, n: u8, state: &'static str) -> Answer {
