@@ -70,6 +70,10 @@ fn spoil_settlement(store: &Store, sabotage: Sabotage, settle: &mut Settle) -> O
         settle.answer = None;
         return None;
     }
+    if sabotage == Sabotage::UntoldCost {
+        forget_cost(settle);
+        return None;
+    }
     let charge = settle.amounts.map(|amounts| amounts.charge).filter(|charge| !charge.is_zero())?;
     let state = match settle.usage_source {
         UsageSource::Estimated => OrderState::Provisional,
@@ -98,6 +102,17 @@ fn spoil_settlement(store: &Store, sabotage: Sabotage, settle: &mut Settle) -> O
         drop(store.memory.submit(Command::Settle(Box::new(again))));
     }
     None
+}
+
+/// Usage and price make the cost, as if the reply had not named one.
+fn forget_cost(settle: &mut Settle) {
+    settle.unpriced_cost = None;
+    let Some(rated) = &mut settle.rated else { return };
+    if rated.reported.take().is_some()
+        && let (Some(amounts), Ok((computed, _))) = (&mut settle.amounts, rated.clone().rate(&settle.usage))
+    {
+        (amounts.cost, amounts.cost_exact) = (computed.cost, computed.cost_exact);
+    }
 }
 
 fn reserve_again(receipt: &OrderReceipt, order: OrderId) -> Reserve {

@@ -22,6 +22,10 @@ named! {
         ChargedInPart = "charged in part";
         ChargedNothing = "charged nothing";
         WithoutFee = "without fee";
+        /// The reply said what it cost: in order, of a call without a price, and where its usage was not to be believed.
+        CostTold = "cost told";
+        CostToldWithoutPrice = "cost told without a price";
+        CostToldBesideEstimate = "cost told beside an estimate";
         /// Used beyond the hold: from cash or on credit.
         Overrun = "overrun";
         Absorbed = "absorbed";

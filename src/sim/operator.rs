@@ -329,11 +329,17 @@ fn true_up(process: &Process, ledger: &dyn Ledger, call: u32) -> Option<Action> 
     } else {
         (settle_amounts(&usage, &price.sheet, &rating, &sell, Ratio::ZERO).ok()?, None)
     };
+    // Who bills less than the price says so to everybody who asks.
+    let reported = tariff.billed(billed);
+    let amounts = match reported {
+        Some(cost) => amounts.at_cost(cost).ok()?,
+        None => amounts,
+    };
     Some(Action::TrueUp(Box::new(TrueUp {
         order: receipt.order.id,
         provider: tariff.provider.into(),
         endpoint: settled.endpoint.clone(),
-        rated: Some(Rated { price, rating, sell, builder: Ratio::ZERO, upstream, reported: None }),
+        rated: Some(Rated { price, rating, sell, builder: Ratio::ZERO, upstream, reported }),
         usage,
         usage_source: UsageSource::Provider,
         amounts,

@@ -97,13 +97,17 @@ fn tokens(plan: &CallPlan, act: &Act, allowed: u64) -> Tokens {
     Tokens { input: prompt - cached, cached, output: output - reasoning, reasoning }
 }
 
-fn usage_json(tokens: Tokens, consistent: bool) -> serde_json::Value {
+fn usage_json(tariff: &Tariff, tokens: Tokens, consistent: bool) -> serde_json::Value {
     let (prompt, completion) = (tokens.input + tokens.cached, tokens.output + tokens.reasoning);
     let cached = if consistent { tokens.cached } else { prompt + 5 };
-    json!({
+    let mut usage = json!({
         "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached}, "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
-    })
+    });
+    if let Some(cost) = tariff.told(tokens) {
+        usage["cost"] = cost.into();
+    }
+    usage
 }
 
 /// The usage as the gateway should read it: parts that do not fit are taken as far as they go.
@@ -197,13 +201,13 @@ impl Upstream {
             meter.bill(meter.full);
         }
         let asked = memchr::memmem::find(&call.body, b"\"include_usage\":true").is_some() || self.family.name == "mistral";
-        let has_usage = act.fault != Some(Fault::NoUsage);
+        let told = (act.fault != Some(Fault::NoUsage)).then(|| usage_json(self.tariff, if usage.1 { usage.0 } else { full }, usage.1));
         let (kind, pieces) = if act.fault == Some(Fault::Garbage) {
             ("text/html", VecDeque::from([Piece::Bytes(Bytes::from_static(b"<html>busy</html>"), full, false)]))
         } else if stream {
-            ("text/event-stream", stream_pieces(full, usage, act, asked && has_usage))
+            ("text/event-stream", stream_pieces(full, told.filter(|_| asked), act))
         } else {
-            ("application/json", whole_pieces(full, usage, act, has_usage))
+            ("application/json", whole_pieces(full, told, act))
         };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
         let who = Who::Call(Ask::parse(&call.request_id).unwrap_or(Ask { call: u32::MAX, again: 0 }));
@@ -260,12 +264,13 @@ fn refused(status: u16, act: &Act) -> ProviderReply {
     ProviderReply { status, headers, body }
 }
 
-fn whole_pieces(full: Tokens, usage: (Tokens, bool), act: &Act, has_usage: bool) -> VecDeque<Piece> {
+fn whole_pieces(full: Tokens, usage: Option<serde_json::Value>, act: &Act) -> VecDeque<Piece> {
     let text = "word".repeat(usize::try_from(full.output).unwrap_or(0));
     let mut reply =
         json!({"id": "sim", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]});
-    if has_usage {
-        reply["usage"] = usage_json(if usage.1 { usage.0 } else { full }, usage.1);
+    let has_usage = usage.is_some();
+    if let Some(usage) = usage {
+        reply["usage"] = usage;
     }
     let bytes = Bytes::from(reply.to_string());
     match broken(act.fault) {
@@ -283,7 +288,7 @@ fn broken(fault: Option<Fault>) -> Option<Piece> {
 }
 
 /// A chat stream, cut where the act says.
-fn stream_pieces(full: Tokens, usage: (Tokens, bool), act: &Act, has_usage: bool) -> VecDeque<Piece> {
+fn stream_pieces(full: Tokens, usage: Option<serde_json::Value>, act: &Act) -> VecDeque<Piece> {
     let event = |value: &serde_json::Value| Bytes::from(format!("data: {value}\n\n"));
     let chunk = |delta: serde_json::Value, finish: Option<&str>| {
         event(&json!({"id": "sim", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": null}))
@@ -299,8 +304,7 @@ fn stream_pieces(full: Tokens, usage: (Tokens, bool), act: &Act, has_usage: bool
         pieces.push_back(Piece::Bytes(chunk(json!({"content": text}), None), generated, false));
     }
     pieces.push_back(Piece::Bytes(chunk(json!({}), Some("stop")), full, false));
-    if has_usage {
-        let usage = usage_json(if usage.1 { usage.0 } else { full }, usage.1);
+    if let Some(usage) = usage {
         pieces.push_back(Piece::Bytes(event(&json!({"id": "sim", "choices": [], "usage": usage})), full, true));
     }
     pieces.push_back(Piece::Bytes(Bytes::from_static(b"data: [DONE]\n\n"), full, false));

@@ -32,6 +32,8 @@ named! {
         EmptyExtension = "empty_extension";
         /// A refund is booked once more under another name.
         DoubleRefund = "double_refund";
+        /// What a reply says that it cost is not handed on.
+        UntoldCost = "untold_cost";
         /// A failed sync is answered as if it had succeeded.
         IgnoredSync = "ignored_sync";
         /// Under a power cut's durability settlements too are answered before the sync.

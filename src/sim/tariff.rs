@@ -2,7 +2,9 @@
 //! second opinion on the product's arithmetic, and the providers' own invoices.
 //! Refuses to know: how the product computes (settle, price).
 
+use crate::base::Exact;
 use crate::domain::catalog::{Meter, PriceLine, PriceSheet};
+use crate::domain::provider::Family;
 
 /// Tokens in disjoint parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) struct Tariff {
     cached: i64,
     output: i64,
     request: i64,
+    /// What it bills of that. Whose family says so in replies is taken at its word, the user pays the price all the same.
+    billed_percent: i64,
     pub(super) priced: bool,
     /// Called on the caller's own key: what it bills is no cost of ours.
     pub(super) own_key: bool,
@@ -30,17 +34,19 @@ pub(super) struct Tariff {
     pub(super) max_output: u64,
 }
 
-/// The first hangs up when its reader leaves, the others bill to the end; the third reports usage unasked and writes long
+/// The first and the last hang up when their reader leaves and say what they bill, the first less than its price; the others bill to the
+/// end; the third reports usage unasked and writes long
 /// replies; the fourth is called on the caller's own key; what the last one costs nobody knows here, though it bills. Fractions of a nano-dollar on purpose.
 pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "alpha",
         model: "m",
-        family: "openai",
+        family: "openrouter",
         input: 150_000_000_000,
         cached: 75_000_000_000,
         output: 600_000_000_000,
         request: 0,
+        billed_percent: 97,
         priced: true,
         own_key: false,
         max_output: 200,
@@ -53,6 +59,7 @@ pub(super) const TARIFFS: [Tariff; 5] = [
         cached: 37_500_000_000,
         output: 79_990_000_000,
         request: 12_500,
+        billed_percent: 100,
         priced: true,
         own_key: false,
         max_output: 200,
@@ -65,6 +72,7 @@ pub(super) const TARIFFS: [Tariff; 5] = [
         cached: 333_333_333,
         output: 1_000_000_000_001,
         request: 0,
+        billed_percent: 100,
         priced: true,
         own_key: false,
         max_output: 3_000,
@@ -77,6 +85,7 @@ pub(super) const TARIFFS: [Tariff; 5] = [
         cached: 90_000_000_000,
         output: 270_000_000_000,
         request: 0,
+        billed_percent: 100,
         priced: true,
         own_key: true,
         max_output: 200,
@@ -84,11 +93,12 @@ pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "dark",
         model: "d",
-        family: "custom",
+        family: "openrouter",
         input: 1_000_000_000,
         cached: 1_000_000_000,
         output: 2_000_000_000,
         request: 0,
+        billed_percent: 100,
         priced: false,
         own_key: false,
         max_output: 200,
@@ -135,7 +145,23 @@ impl Tariff {
 
     /// What one exchange with these tokens is billed to us, in nano-dollars.
     pub(super) fn cost_nano(&self, tokens: Tokens) -> i128 {
+        if self.own_key { 0 } else { half_even(self.exact(tokens) * i128::from(self.billed_percent), SCALE * 100) }
+    }
+
+    /// What it should be by the price.
+    pub(super) fn list_nano(&self, tokens: Tokens) -> i128 {
         if self.own_key { 0 } else { half_even(self.exact(tokens), SCALE) }
+    }
+
+    /// The bill exactly, of who says it in replies.
+    pub(super) fn billed(&self, tokens: Tokens) -> Option<Exact> {
+        Family::by_name(self.family)?.cost?;
+        Exact::new(self.exact(tokens) * i128::from(self.billed_percent), SCALE * 100)
+    }
+
+    /// The same as a reply says it, in USD.
+    pub(super) fn told(&self, tokens: Tokens) -> Option<String> {
+        self.billed(tokens).map(|_| format!("{}e-20", self.exact(tokens) * i128::from(self.billed_percent)))
     }
 
     /// Input alone, without the price of the call: what an attempt that came to nothing may cost.

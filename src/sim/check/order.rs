@@ -4,7 +4,7 @@
 use super::{Audit, Case, is_cleared, nano};
 use crate::domain::catalog::Meter;
 use crate::domain::ledger::{
-    Attempt, AttemptOutcome, ChargeFor, FeeFor, HoldPolicy, Legs, OrderState, Outcome, SettlePayload, UsageSource,
+    Attempt, AttemptOutcome, ChargeFor, CostSource, FeeFor, HoldPolicy, Legs, OrderState, Outcome, SettlePayload, UsageSource,
 };
 use crate::sim::mark::Mark;
 use crate::sim::rule::Rule;
@@ -40,7 +40,7 @@ impl Case<'_> {
     fn price(&self, tariff: &Tariff, tokens: Tokens) -> i128 {
         let charge = tariff.charge_nano(tokens, self.agreed.share());
         let without_fee = self.legs().is_some_and(|legs| legs.fee == FeeFor::Nothing);
-        if without_fee { charge.min(tariff.cost_nano(tokens)) } else { charge }
+        if without_fee { charge.min(tariff.list_nano(tokens)) } else { charge }
     }
 
     /// Its stream may run on while its hold grows.
@@ -89,6 +89,10 @@ impl Audit<'_> {
         self.mark(Mark::ChargedInPart, legs.is_some_and(|legs| legs.charge == ChargeFor::Delivered));
         self.mark(Mark::ChargedNothing, legs.is_some_and(|legs| legs.charge == ChargeFor::Nothing));
         self.mark(Mark::WithoutFee, legs.is_some_and(|legs| legs.fee == FeeFor::Nothing) && nano(order.charge) > 0);
+        let is_told = settled.cost_source == CostSource::Reported;
+        self.mark(Mark::CostTold, is_told && order.state == OrderState::Finalized);
+        self.mark(Mark::CostToldWithoutPrice, is_told && case.state == OrderState::Unpriced);
+        self.mark(Mark::CostToldBesideEstimate, is_told && settled.usage_source == UsageSource::Estimated);
         self.mark(Mark::Overrun, order.overrun.as_nano() > 0);
         self.mark(Mark::Absorbed, settled.absorbed_nano > 0);
     }
@@ -163,7 +167,7 @@ impl Audit<'_> {
         }
         // Leg by leg, as far as each is lower.
         let was_pass = i128::from(case.settled.pass_through_nano.unwrap_or(0));
-        let pass = was_pass.min(bill.min(now));
+        let pass = was_pass.min(tariff.list_nano(evidence).min(now));
         pass + (now - pass).min(first - was_pass).max(0)
     }
 
@@ -293,14 +297,18 @@ fn why_uncertain(case: &Case<'_>) -> Option<&'static str> {
         AttemptOutcome::Rejected => attempt.status.is_some_and(|status| status >= 500),
         AttemptOutcome::Served | AttemptOutcome::Unreachable => false,
     });
+    let is_told = settled.cost_source == CostSource::Reported;
     match case.state {
-        OrderState::Unpriced => Some("unpriced"),
+        OrderState::Unpriced if !is_told => Some("unpriced"),
         // The provider's own figures are no estimate.
-        OrderState::Provisional if case.trued_up.is_none() => Some("estimated"),
+        OrderState::Provisional if case.trued_up.is_none() && !is_told => Some("estimated"),
         _ if failed => Some("failed attempts"),
         // Late, on an estimate: the state does not tell, the source does.
-        OrderState::LateSettled if case.trued_up.is_none() && settled.usage_source == UsageSource::Estimated => Some("estimated"),
+        OrderState::LateSettled if case.trued_up.is_none() && !is_told && settled.usage_source == UsageSource::Estimated => {
+            Some("estimated")
+        }
         OrderState::Provisional
+        | OrderState::Unpriced
         | OrderState::Reserved
         | OrderState::Expired
         | OrderState::Finalized

@@ -50,6 +50,7 @@ const PLAIN: &[(Sabotage, &str, &[&str], u64)] = &[
     (Sabotage::ForgottenMark, "once", &["marks"], 1),
     (Sabotage::LostReplay, "replay", &["marks"], 1),
     (Sabotage::DoubleRefund, "correction", &["refunds"], 4),
+    (Sabotage::UntoldCost, "error bar", &[], 1),
 ];
 
 #[test]
