@@ -19,18 +19,24 @@ from .errors import GatewayError
 if TYPE_CHECKING:
     from ._asgi import GatewayApp, app, asgi
     from ._async import Gateway
+    from ._ledger import Bar, Ledger, Spend, Statement, Table
     from ._reply import Object, Receipt, Reply
     from ._sync import SyncGateway
     from .webhooks import WebhookError, verify_webhook
 
 __all__ = [
+    "Bar",
     "Gateway",
     "GatewayApp",
     "GatewayError",
+    "Ledger",
     "Object",
     "Receipt",
     "Reply",
+    "Spend",
+    "Statement",
     "SyncGateway",
+    "Table",
     "WebhookError",
     "__version__",
     "app",
@@ -40,12 +46,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Bar": "_ledger",
     "Gateway": "_async",
     "GatewayApp": "_asgi",
+    "Ledger": "_ledger",
     "Object": "_reply",
     "Receipt": "_reply",
     "Reply": "_reply",
+    "Spend": "_ledger",
+    "Statement": "_ledger",
     "SyncGateway": "_sync",
+    "Table": "_ledger",
     "WebhookError": "webhooks",
     "app": "_asgi",
     "asgi": "_asgi",

@@ -21,10 +21,16 @@ class Host:
     """What every kind of gateway object shares: settings, and the core they lead to."""
 
     def __init__(
-        self, config: str | Path | None, env: Mapping[str, str] | None, settings: Mapping[str, Setting]
+        self,
+        config: str | Path | None,
+        env: Mapping[str, str] | None,
+        settings: Mapping[str, Setting],
+        *,
+        offline: bool = False,
     ) -> None:
         self._config = config
         self._env = variables(env, settings)
+        self._offline = offline
         self._lock = threading.Lock()
         self._opened: Core | None = None
         self._doors: Doors | None = None
@@ -48,7 +54,7 @@ class Host:
         try:
             if self._closed:
                 raise CoreError("shutting_down", "The gateway is closed.")
-            core = Core.open(self._env, config=self._config)
+            core = Core.open(self._env, config=self._config, offline=self._offline)
         except CoreError as error:
             raise from_core(error) from None
         notice = core.startup_notice()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import errors
 from ._core import BlockingStream, CoreError
 from ._host import Host
+from ._ledger import Ledger
 from ._reply import Events, Object, Receipt, Reply, decode_object, decode_reply, encode, encode_arguments, json_headers
 from ._settings import Setting
 
@@ -73,6 +74,7 @@ class SyncGateway:
         self.embeddings = SyncEmbeddings(self)
         self.models = SyncModels(self)
         self.orders = SyncOrders(self)
+        self.ledger = Ledger(_host=self._host)
 
     def request(
         self, method: str, target: str, body: bytes = b"", headers: "Headers" = ()

@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -54,8 +54,6 @@ pub struct Gateway {
     closed: AtomicBool,
     /// For administration only: what this one leaves behind is anchored by those that serve.
     pub(super) offline: bool,
-    /// Entries that the export under way has looked at, and of how many.
-    pub(super) exporting: (AtomicI64, AtomicI64),
 }
 
 impl Gateway {
@@ -107,7 +105,6 @@ impl Gateway {
             notice: Mutex::default(),
             closed: AtomicBool::new(false),
             offline,
-            exporting: Default::default(),
         });
         gateway.ensure_wallet(Principal::DEFAULT_WALLET)?;
         gateway.load_lists()?;

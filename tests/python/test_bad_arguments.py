@@ -56,7 +56,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "ledger.verify": {},
     "ledger.findings": {"status": "open", "limit": 1},
     "ledger.anchor": {},
-    "ledger.export_status": {},
+    "ledger.progress": {},
     "payments.unassigned": {},
     "alerts.test": {},
     "models.list": {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +254,38 @@ class TestEveryCommand:
         plain = run(*line)
         assert (plain.exit_code, plain.stdout) == (1, "")
         assert "the disk is full" in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "operation"),
+    [
+        (["ledger", "verify"], "ledger.verify"),
+        (["ledger", "reconcile", "--full"], "ledger.reconcile"),
+        (["ledger", "rebuild"], "ledger.rebuild"),
+        (["ledger", "export", "books"], "ledger.export"),
+    ],
+)
+def test_who_waits_is_told_how_far_it_is(
+    core: FakeCore, core_error: type[Exception], monkeypatch: pytest.MonkeyPatch, line: list[str], operation: str
+) -> None:
+    """The work ends only when somebody has asked how far it is."""
+    asked = threading.Event()
+    answer = core.admin
+
+    def admin(name: str, arguments: bytes) -> bytes:
+        if name == operation:
+            assert asked.wait(10)
+        elif name == "ledger.progress":
+            asked.set()
+        return answer(name, arguments)
+
+    monkeypatch.setattr(core, "admin", admin)
+    monkeypatch.setattr(session, "PROGRESS_EVERY_S", 0.01)
+    core.answers = {
+        operation: core_error("conflict", "how it ends is not looked at"),
+        "ledger.progress": {"entries": 20_000, "of": 78_900},
+    }
+    assert "20000 of 78900 entries" in run(*line).stderr
 
 
 def test_the_callers_mistake_is_exit_code_2(core: FakeCore, core_error: type[Exception]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from gotoai.cli import ledger, options, render, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-PROGRESS_EVERY_S = 2.0
 
 
 @ledger.group.command(
@@ -41,7 +38,7 @@ def export(
     with session.connect(data_dir, config, as_json) as gateway:
         arguments = {"wallet": wallet, "from": from_seq}
         if form == "csv":
-            done = ask(gateway, as_json, dir=str(directory), **arguments)
+            done = gateway.watch("ledger.export", as_json, dir=str(directory), **arguments)
         else:
             done = as_parquet(gateway, as_json, directory, arguments)
     render.show(done, as_json, view)
@@ -56,26 +53,11 @@ def as_parquet(
     try:
         parquet.require()
         with parquet.aside(directory) as place:
-            done = ask(gateway, as_json, dir=str(place / "csv"), **arguments)
+            done = gateway.watch("ledger.export", as_json, dir=str(place / "csv"), **arguments)
             parquet.convert(place / "csv", directory)
     except (errors.ConfigurationError, errors.InvalidRequestError) as error:
         session.fail(error.code or "export", error.message, as_json, 2 if error.param else 1)
     return {**done, "dir": str(directory)}
-
-
-def ask(gateway: session.Administration, as_json: bool, **arguments: object) -> dict[str, Any]:
-    """Runs the export on a thread, and says how far it is when it takes long."""
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(gateway.ask, "ledger.export", **arguments)
-        while True:
-            try:
-                return running.result(PROGRESS_EVERY_S)
-            except TimeoutError:
-                if running.done():
-                    raise
-            if not as_json:
-                status = gateway.ask("ledger.export_status")
-                render.remark(f"{status['entries']} of {status['of']} entries")
 
 
 def view(done: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ def applied(what: str) -> Callable[[Any], Any]:
 def reconcile(full: bool, data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Compares the books with themselves, records findings. Ends with 1 when anything is found."""
     with session.connect(data_dir, config, as_json) as gateway:
-        report = gateway.ask("ledger.reconcile", level=0, full=full)
+        report = gateway.watch("ledger.reconcile", as_json, level=0, full=full)
     render.show(report, as_json, view_report)
     if not report["ok"]:
         raise click.exceptions.Exit(1)
@@ -105,7 +105,7 @@ def rebuild(
 ) -> None:
     """Makes balances, orders, wallets and budget windows again from the journal, which stays as it is."""
     with session.connect(data_dir, config, as_json) as gateway:
-        outcome = gateway.ask("ledger.rebuild", apply=apply, actor=actor, reason=reason)
+        outcome = gateway.watch("ledger.rebuild", as_json, apply=apply, actor=actor, reason=reason)
     render.show(outcome, as_json, view_rebuild)
 
 

@@ -68,7 +68,7 @@ def order(order_id: str, data_dir: str | None, config: str | None, as_json: bool
 def verify(data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Proves the books from the first entry on: chain, balances, orders, holds. Exits with 1 when anything is found."""
     with session.connect(data_dir, config, as_json) as gateway:
-        proof = gateway.ask("ledger.verify")
+        proof = gateway.watch("ledger.verify", as_json)
     render.show(proof, as_json, view_proof)
     if not proof["ok"]:
         raise click.exceptions.Exit(1)

@@ -14,6 +14,7 @@ from gotoai.cli import render
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PROGRESS_EVERY_S = 2.0
 # The caller's own mistake, as wrong options are; everything else that fails is 1.
 USAGE_CODES = frozenset({"invalid_json", "invalid_request"})
 
@@ -39,6 +40,22 @@ class Administration:
         given = {name: value for name, value in arguments.items() if value is not None}
         answer: dict[str, Any] = json.loads(self._core.admin(operation, json.dumps(given).encode()))
         return answer
+
+    def watch(self, operation: str, as_json: bool, **arguments: object) -> dict[str, Any]:
+        """The same for work on the whole ledger: a person is told on stderr how far it is while it takes long."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.ask, operation, **arguments)
+            while True:
+                try:
+                    return running.result(PROGRESS_EVERY_S)
+                except TimeoutError:
+                    if running.done():
+                        raise
+                if not as_json:
+                    at = self.ask("ledger.progress")
+                    render.remark(f"{at['entries']} of {at['of']} entries")
 
 
 def open_core(env: dict[str, str], config: str | None) -> Core:

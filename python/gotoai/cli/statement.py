@@ -154,7 +154,7 @@ def as_page(told: Mapping[str, Any]) -> str:
     last = datetime.fromisoformat(told["to"]) - timedelta(days=1)
     span = html.escape(f"{told['from'][:10]} to {last:%Y-%m-%d}, days of UTC. Amounts in {told['currency']}.")
     note = "" if told["complete"] else "<p><strong>This month is not over: figures may still grow.</strong></p>"
-    moved = "".join(two(one["kind"].replace("_", " "), one["amount"]) for one in told["movements"])
+    moved = "".join(two(one["kind"].replace("_", " ").capitalize(), one["amount"]) for one in told["movements"])
     # The place of a column says whether it holds text or figures: the first two name the line.
     heads = "".join(f'<th scope="col"{number(at)}>{HEADS[name]}</th>' for at, name in enumerate(COLUMNS))
     lines = "".join(row([line[name] for name in COLUMNS]) for line in told["usage"])

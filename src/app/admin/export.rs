@@ -1,6 +1,6 @@
 //! Owns: the export of the ledger as a folder: the tables, a manifest with the anchors, and the program that proves both.
 
-use super::{NoArguments, read};
+use super::read;
 use crate::adapters::export::{ExportFolder, WrittenFile};
 use crate::app::Gateway;
 use crate::base::{Error, ErrorKind, Result};
@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 /// The verifier goes with every export, so that whoever has the folder needs nothing else.
 const VERIFIER: &str = include_str!("../../../python/gotoai/verify_export.py");
@@ -29,11 +28,7 @@ pub(super) fn export(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     if dir.trim().is_empty() {
         return Err(Error::new(ErrorKind::InvalidRequest, "an export needs a folder to go to").with_param("dir"));
     }
-    let (done, of) = &gateway.exporting;
-    let mut folder = ExportFolder::begin(&PathBuf::from(&dir), |entries, all| {
-        of.store(all, Ordering::Relaxed);
-        done.store(entries, Ordering::Relaxed);
-    })?;
+    let mut folder = ExportFolder::begin(&PathBuf::from(&dir), |entries, all| gateway.database.progress().note(entries, all))?;
     // So that the anchors reach to the end; one that cannot be made is said, and the export goes on without it.
     let unanchored = gateway.settings.ledger.anchor_every.and_then(|_| gateway.anchor_if_moved().err()).map(|error| error.message);
     let query = ExportQuery { wallet, from_seq: from.unwrap_or(0) };
@@ -90,11 +85,4 @@ const fn kind_name(kind: ColumnKind) -> &'static str {
         ColumnKind::Amount => "amount",
         ColumnKind::Time => "time",
     }
-}
-
-/// How far an export is that this process is making.
-pub(super) fn status(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
-    let NoArguments {} = read(arguments)?;
-    let (done, of) = &gateway.exporting;
-    Ok(json!({ "entries": done.load(Ordering::Relaxed), "of": of.load(Ordering::Relaxed) }))
 }

@@ -112,6 +112,13 @@ pub(super) fn verify(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     }))
 }
 
+/// How far the export, the proof or the rebuild is that this process is at.
+pub(super) fn progress(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
+    let NoArguments {} = read(arguments)?;
+    let (entries, of) = gateway.database.progress().told();
+    Ok(json!({ "entries": entries, "of": of }))
+}
+
 /// Signs the head now. Without a new head, the last anchor is the answer.
 pub(super) fn anchor(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let NoArguments {} = read(arguments)?;

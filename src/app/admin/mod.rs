@@ -56,7 +56,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.findings", findings::list),
     ("ledger.anchor", ledger::anchor),
     ("ledger.export", export::export),
-    ("ledger.export_status", export::status),
+    ("ledger.progress", ledger::progress),
     ("payments.unassigned", incoming::unassigned),
     ("alerts.test", findings::test_alert),
     ("models.list", catalog::models),

@@ -144,9 +144,9 @@ impl RequestFacts {
         };
         let stream = operation == Operation::Chat && typed(members.stream, "stream", "true or false")?.unwrap_or(false);
         let options: Option<StreamOptions> = typed(members.stream_options, "stream_options", "an object")?;
-        let max_completion: Option<u64> = typed(members.max_completion_tokens, "max_completion_tokens", "a whole number")?;
-        let max_tokens: Option<u64> = typed(members.max_tokens, "max_tokens", "a whole number")?;
-        let choices: Option<u64> = typed(members.n, "n", "a whole number")?;
+        let max_completion: Option<u64> = typed(members.max_completion_tokens, "max_completion_tokens", "a whole number, 0 or more")?;
+        let max_tokens: Option<u64> = typed(members.max_tokens, "max_tokens", "a whole number, 0 or more")?;
+        let choices: Option<u64> = typed(members.n, "n", "a whole number, 0 or more")?;
         let choices = choices.unwrap_or(1).clamp(1, 128);
         let searches = Switches { web_search_options: members.web_search_options, plugins: members.plugins, tools: members.tools };
         let words = plain(content.get());

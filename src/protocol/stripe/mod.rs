@@ -16,6 +16,10 @@ use objects::Envelope;
 
 /// One event. `Err` says what is wrong with it: it is none, or one that money hangs on cannot be understood.
 pub fn read(bytes: &[u8]) -> Result<Event, String> {
+    // A list would be read as the members in order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is no event of Stripe: not a JSON object".to_owned());
+    }
     let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| format!("it is no event of Stripe: {error}"))?;
     events::event(&envelope)
 }

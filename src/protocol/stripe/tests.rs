@@ -109,6 +109,13 @@ fn refunds_are_named_by_themselves() {
 
 /// Between 2022 and 2024 nothing that Stripe sends names a refund of a card.
 #[test]
+fn what_is_no_object_is_no_event() {
+    for body in ["[]", " [1]", "\"event\"", ""] {
+        assert_eq!(read(body.as_bytes()).unwrap_err(), "it is no event of Stripe: not a JSON object", "{body}");
+    }
+}
+
+#[test]
 fn a_version_that_cannot_name_refunds_is_refused() {
     let mut event: Value = serde_json::from_slice(&golden("charge_refunded")).unwrap();
     for (version, is_read) in

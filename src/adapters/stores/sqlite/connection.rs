@@ -1,5 +1,6 @@
 //! Owns: opening the file, pragmas, migrations, and the connections that everything but the ledger's writer shares.
 
+use super::progress::Progress;
 use crate::base::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -26,9 +27,15 @@ const MIGRATIONS: &[&str] = &[
 pub struct Database {
     path: PathBuf,
     shared: Arc<Mutex<Connection>>,
+    progress: Arc<Progress>,
 }
 
 impl Database {
+    /// Of work on the whole ledger in this process.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
     /// Opens or makes the file and brings it to the current version, under SQLite's own write lock.
     pub fn open(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -38,7 +45,7 @@ impl Database {
         let mut connection = connect(path)?;
         migrate(&mut connection, path)?;
         restrict(path);
-        Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(connection)) })
+        Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(connection)), progress: Arc::default() })
     }
 
     pub fn path(&self) -> &Path {

@@ -4,6 +4,7 @@
 
 use super::aside::{Shown, aside};
 use super::connection::{Database, from_sqlite};
+use super::progress::Progress;
 use super::{anchors, rows};
 use crate::base::{OrderId, Result, Timestamp};
 use crate::domain::ledger::{Account, AccountId, AnchorEvidence, Balance, Block, Check, Finding, Remedy, Report, Subject, Verifier};
@@ -23,6 +24,7 @@ pub struct Inspector {
     connection: Connection,
     verifier: Verifier,
     at: Position,
+    progress: Arc<Progress>,
     /// How far the patrol has come.
     next_account: usize,
     next_wallet: usize,
@@ -31,7 +33,8 @@ pub struct Inspector {
 impl Inspector {
     pub fn new(database: &Database) -> Result<Self> {
         let connection = database.connect()?;
-        Ok(Self { connection, verifier: Verifier::new(), at: Position::default(), next_account: 0, next_wallet: 0 })
+        let progress = Arc::clone(database.progress());
+        Ok(Self { connection, verifier: Verifier::new(), at: Position::default(), progress, next_account: 0, next_wallet: 0 })
     }
 
     /// Has it read the ledger before?
@@ -138,12 +141,13 @@ impl Inspector {
 
     /// Reads slice after slice until the end is near; false if it was told to stop. Orders that have ended and agree already are let go.
     fn slices(&mut self, now: Timestamp, stopped: &dyn Fn() -> bool) -> rusqlite::Result<bool> {
-        let Self { connection, verifier, at, .. } = self;
+        let Self { connection, verifier, at, progress, .. } = self;
         aside(verifier, |shown| {
             loop {
                 let c = connection.transaction()?;
                 let from = at.seq;
                 let last: i64 = c.query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))?;
+                progress.note(from, last);
                 if last - from < SLICE {
                     return Ok(true);
                 }
