@@ -42,18 +42,20 @@ impl InFlight {
         self.0.orders.lock().get(&order).is_some_and(|since| since.elapsed() < LONGEST_CALL)
     }
 
-    /// Waits until nothing is in flight, at most `timeout`. True if it came to rest.
-    pub async fn wait(&self, timeout: Duration) -> bool {
-        let rest = async {
-            loop {
-                let bell = self.0.idle.notified();
-                if self.count() == 0 {
-                    return;
-                }
-                bell.await;
+    /// Waits until nothing is in flight.
+    pub async fn rest(&self) {
+        loop {
+            let bell = self.0.idle.notified();
+            if self.count() == 0 {
+                return;
             }
-        };
-        tokio::time::timeout(timeout, rest).await.is_ok()
+            bell.await;
+        }
+    }
+
+    /// The same, for at most `timeout`. True if it came to rest.
+    pub async fn wait(&self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.rest()).await.is_ok()
     }
 }
 
