@@ -269,7 +269,10 @@ impl Drop for Relay {
         }
         live.left_at = Some(live.scan.delivered_tokens);
         match live.order.endpoint.as_ref().map(|endpoint| endpoint.family.disconnect) {
-            Some(Disconnect::Drain) => drop(self.runtime.spawn(live.drain())),
+            Some(Disconnect::Drain) => {
+                let (order, in_flight) = (live.order.cx.order, live.order.cx.pipeline.in_flight.clone());
+                in_flight.carry(order, self.runtime.spawn(live.drain()).abort_handle());
+            }
             Some(Disconnect::Abort) | None => drop(live.close("client_left", None, Some(Outcome::ClientLeft))),
         }
     }

@@ -1,7 +1,7 @@
 //! Owns: the end of the native server under calls whose clients have left: within the drain they are served and settled, beyond
-//! it they are settled on what is known. The ledger is open all the while.
+//! it they are settled on what is known. The same for calls that the gateway stops before it closes its ledger.
 
-use super::house::{House, ask, ask_stream, call, endpoint};
+use super::house::{House, ask, ask_stream, call, code, endpoint};
 use super::scripted::{Act, Scripted, counted, done, finished, said};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,6 +10,7 @@ use gotoai::domain::ledger::OrderState;
 use gotoai::domain::provider::Family;
 use gotoai::doors::native::NativeServer;
 use gotoai::pipeline::ReplyBody;
+use http_body_util::BodyExt;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,12 +20,17 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-/// A house whose provider bills to the end, behind a server of two workers.
-async fn serving(act: Act) -> (House, Arc<Scripted>, NativeServer) {
+/// A house and its provider, of a family that bills to the end.
+async fn house_of(act: Act) -> (House, Arc<Scripted>) {
     let provider = Scripted::new([act]);
     let mut only = endpoint("acme/m", &provider);
     only.family = Family::by_name("groq").unwrap();
-    let house = House::new(vec![only]).await;
+    (House::new(vec![only]).await, provider)
+}
+
+/// The same behind a server of two workers.
+async fn serving(act: Act) -> (House, Arc<Scripted>, NativeServer) {
+    let (house, provider) = house_of(act).await;
     let pipeline = Arc::clone(&house.pipeline);
     let router = Router::new().fallback(move |body: Bytes| {
         let pipeline = Arc::clone(&pipeline);
@@ -119,5 +125,56 @@ async fn at_the_end_of_the_drain_a_stream_is_settled_on_what_was_delivered() {
     assert_eq!((left.state(), left.record.finish), (OrderState::Provisional, "client_left"));
     assert!(left.charge() > 0);
     assert_eq!(left.receipt.unwrap().settlement.unwrap().usage.output_tokens(), 1);
+    house.verify();
+}
+
+#[tokio::test]
+async fn a_call_that_is_stopped_is_settled_as_undelivered() {
+    let (_go, wait) = oneshot::channel();
+    let (house, provider) = house_of(Act::Later(wait, Box::new(Act::served()))).await;
+    let pipeline = Arc::clone(&house.pipeline);
+    let asked = tokio::spawn(async move { pipeline.run(call(&ask("m"))).await });
+    provider.called().await;
+    house.pipeline.in_flight.stop();
+    assert_eq!(code(asked.await.unwrap()).await, "shutting_down");
+    let left = house.left().await;
+    assert_eq!((left.state(), left.charge(), left.cost() > 0), (OrderState::Provisional, 0, true));
+    house.verify();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_on_is_stopped_and_settled_on_what_was_sent() {
+    let (pieces, fed) = mpsc::channel(8);
+    let (house, _) = house_of(Act::Fed(fed)).await;
+    for text in ["four", "more"] {
+        pieces.send(said(text)).await.unwrap();
+    }
+    let ReplyBody::Stream(mut relay) = house.chat(&ask_stream("m")).await.body else { panic!("no stream") };
+    for _ in 0..2 {
+        relay.frame().await.unwrap().unwrap();
+    }
+    drop(relay);
+    house.pipeline.in_flight.stop();
+    let left = house.left().await;
+    assert_eq!((left.state(), left.record.finish), (OrderState::Provisional, "client_left"));
+    assert_eq!(left.receipt.unwrap().settlement.unwrap().usage.output_tokens(), 2);
+    house.verify();
+}
+
+/// Its hold may have been taken or not: the answer is on its way.
+#[tokio::test]
+async fn a_call_that_is_stopped_while_it_reserves_leaves_no_hold() {
+    let (house, provider) = house_of(Act::served()).await;
+    let pipeline = Arc::clone(&house.pipeline);
+    let asked = tokio::spawn(async move { pipeline.run(call(&ask("m"))).await });
+    while house.pipeline.in_flight.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The call's own task has its turn, once: it asks the ledger.
+    tokio::task::yield_now().await;
+    house.pipeline.in_flight.stop();
+    assert_eq!(code(asked.await.unwrap()).await, "shutting_down");
+    let left = house.left().await;
+    assert_eq!((left.state(), provider.count()), (OrderState::Released, 0));
     house.verify();
 }
