@@ -19,9 +19,13 @@ use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How long calls may take to be settled once they are told to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One model name as listed, with the endpoints behind it.
 pub struct ModelView {
@@ -137,7 +141,8 @@ impl Gateway {
         self.notice.lock().take()
     }
 
-    /// Stops the tasks, waits for what is in flight (at most the drain time), closes the ledger, anchors it. Idempotent.
+    /// Stops the tasks, waits for what is in flight (at most the drain time, then it is told to end), closes the ledger, anchors
+    /// it. Idempotent.
     pub async fn close(self: &Arc<Self>) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
@@ -147,8 +152,13 @@ impl Gateway {
         for task in tasks {
             let _ = task.await;
         }
-        if !self.pipeline.in_flight.wait(self.settings.server.drain_timeout).await {
-            tracing::warn!(calls = self.pipeline.in_flight.count(), "closed with calls in flight; they are settled at the next start");
+        let in_flight = &self.pipeline.in_flight;
+        if !in_flight.wait(self.settings.server.drain_timeout).await {
+            tracing::warn!(calls = in_flight.count(), "calls were still in flight at the end of the drain; they end on what is known");
+            in_flight.stop();
+            if !in_flight.wait(STOP_TIMEOUT).await {
+                tracing::error!(calls = in_flight.count(), "closed with calls in flight; the next start settles them as after a crash");
+            }
         }
         if !self.offline {
             let gateway = Arc::clone(self);

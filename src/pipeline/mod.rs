@@ -35,6 +35,7 @@ use crate::domain::usage::Recorder;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use context::Context;
 use execute::Executed;
+use in_flight::Flight;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,10 +97,14 @@ impl Pipeline {
         }
         // Not awaited in place: dropping this future (the client left) must not drop the exchange with the provider.
         // Boxed, because the runtime moves a task's future several times and this one is large.
+        let order = cx.order;
+        let flight = self.in_flight.enter(order);
         #[expect(clippy::disallowed_methods, reason = "counted in flight: closing the gateway waits for the count")]
-        let served = tokio::spawn(Box::pin(serve(cx))).await;
-        match served {
+        let served = tokio::spawn(Box::pin(serve(cx, flight)));
+        self.in_flight.carry(order, served.abort_handle());
+        match served.await {
             Ok(reply) => reply,
+            Err(stopped) if stopped.is_cancelled() => Reply::error(&stopping()),
             Err(panic) => {
                 tracing::error!(%panic, "a request's task ended by panic; its order was settled on the way");
                 Reply::error(&Error::new(ErrorKind::Internal, "the gateway failed on this request"))
@@ -118,11 +123,15 @@ impl Pipeline {
     }
 }
 
+fn stopping() -> Error {
+    Error::new(ErrorKind::ShuttingDown, "the gateway shuts down; what was used so far is settled")
+}
+
 /// From the reserve on.
-async fn serve(cx: Box<Context>) -> Reply {
-    let mut order = match reserve::reserve(cx).await {
+async fn serve(cx: Box<Context>, flight: Flight) -> Reply {
+    let mut order = match reserve::reserve(cx, flight).await {
         Ok(order) => order,
-        Err((cx, error)) => return cx.refuse(error),
+        Err(reply) => return reply,
     };
     match execute::execute(&mut order).await {
         Executed::Whole(whole) => order.deliver(whole).await,

@@ -122,13 +122,17 @@ impl Live {
             StreamEnd::ErrorEvent => ("provider_error", Some(ErrorKind::StreamCut)),
             StreamEnd::Cut => ("provider_cut", Some(ErrorKind::StreamCut)),
         };
-        let nothing = self.scan.delivered_tokens == 0 && self.scan.report.usage.is_none();
         let outcome = match end {
             StreamEnd::Complete => None,
-            StreamEnd::ErrorEvent | StreamEnd::Cut if nothing => Some(Outcome::Undelivered),
-            StreamEnd::ErrorEvent | StreamEnd::Cut => Some(Outcome::ProviderCut),
+            StreamEnd::ErrorEvent | StreamEnd::Cut => Some(self.cut_off()),
         };
         self.close(finish, error, outcome)
+    }
+
+    /// How a stream ended that stopped under its reader.
+    fn cut_off(&self) -> Outcome {
+        let nothing = self.scan.delivered_tokens == 0 && self.scan.report.usage.is_none();
+        if nothing { Outcome::Undelivered } else { Outcome::ProviderCut }
     }
 
     fn close(&mut self, finish: &'static str, error: Option<ErrorKind>, outcome: Option<Outcome>) -> Option<Settling> {
@@ -152,7 +156,6 @@ impl Live {
     /// The reader has left and the provider bills to the end all the same: read on for the real usage.
     async fn drain(mut self) {
         let limit = self.order.cx.snapshot.hold_timeout;
-        self.left_at = Some(self.scan.delivered_tokens);
         let read_on = async {
             while let Some(Ok(frame)) = self.upstream.frame().await {
                 if let Ok(piece) = frame.into_data()
@@ -166,6 +169,21 @@ impl Live {
         // The usage may stand in the very last bytes; nobody is left to pass them on to.
         drop(self.scan.finish());
         drop(self.close(if in_time { "client_left_drained" } else { "client_left" }, None, Some(Outcome::ClientLeft)));
+    }
+}
+
+impl Drop for Live {
+    /// A runtime that ends while the stream is read on, or a panic: what has passed is known and is settled, until the provider's
+    /// own count comes.
+    fn drop(&mut self) {
+        if self.order.settled {
+            return;
+        }
+        let (finish, error, outcome) = match self.left_at {
+            Some(_) => ("client_left", None, Outcome::ClientLeft),
+            None => ("dropped", Some(ErrorKind::Internal), self.cut_off()),
+        };
+        drop(self.close(finish, error, Some(outcome)));
     }
 }
 
@@ -243,11 +261,18 @@ impl Drop for Relay {
             drop(live.settle(StreamEnd::Complete));
             return;
         }
+        if std::thread::panicking() {
+            return; // it has not left: `Live` closes on what has passed
+        }
         if let Some(attempt) = live.order.attempts.last_mut() {
             attempt.outcome = AttemptOutcome::Abandoned;
         }
+        live.left_at = Some(live.scan.delivered_tokens);
         match live.order.endpoint.as_ref().map(|endpoint| endpoint.family.disconnect) {
-            Some(Disconnect::Drain) => drop(self.runtime.spawn(live.drain())),
+            Some(Disconnect::Drain) => {
+                let (order, in_flight) = (live.order.cx.order, live.order.cx.pipeline.in_flight.clone());
+                in_flight.carry(order, self.runtime.spawn(live.drain()).abort_handle());
+            }
             Some(Disconnect::Abort) | None => drop(live.close("client_left", None, Some(Outcome::ClientLeft))),
         }
     }

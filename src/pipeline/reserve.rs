@@ -1,11 +1,12 @@
 //! Step 7: the hold: the most the call may be charged, taken before anything is sent, in one transaction.
 
+use super::Reply;
 use super::context::Context;
 use super::in_flight::Flight;
 use super::meter::{Meter, STEP_TOKENS};
 use crate::base::{Error, ErrorKind, Money, Result, Rounding};
 use crate::domain::catalog::{Endpoint, Meter as Tokens, Usage};
-use crate::domain::ledger::{Attempt, Command, HoldPolicy, Ledger, Loss, Reply, Reserve};
+use crate::domain::ledger::{Attempt, Command, HoldPolicy, Ledger, Loss, Reply as LedgerReply, Reserve};
 use crate::protocol::Operation;
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
@@ -176,7 +177,7 @@ async fn ask(cx: &Context, facts: &RequestFacts) -> Result<Granted> {
         _ => None,
     };
     match ledger.submit(command).wait().await? {
-        Reply::Held { hold } => {
+        LedgerReply::Held { hold } => {
             let short = asked.is_some_and(|asked| hold < asked);
             let covered = if short { affordable(cx, facts, hold, ask.least_output.unwrap_or(0), ask.output) } else { ask.output };
             Ok(Granted {
@@ -184,8 +185,8 @@ async fn ask(cx: &Context, facts: &RequestFacts) -> Result<Granted> {
                 meter: ask.metered.then(|| Meter::new(covered, hold)),
             })
         }
-        Reply::Refused(refusal) => Err(refusal.to_error(cx.principal.as_ref().map_or("", |principal| &principal.wallet))),
-        other @ (Reply::Done { .. } | Reply::Settled { .. }) => {
+        LedgerReply::Refused(refusal) => Err(refusal.to_error(cx.principal.as_ref().map_or("", |principal| &principal.wallet))),
+        other @ (LedgerReply::Done { .. } | LedgerReply::Settled { .. }) => {
             Err(Error::new(ErrorKind::LedgerUnavailable, "the ledger failed on this request").with_cause(format!("{other:?}")))
         }
     }
@@ -202,29 +203,30 @@ impl OpenOrder {
     }
 }
 
-/// Opens the order, or gives the call back with the reason.
-pub(super) async fn reserve(mut cx: Box<Context>) -> Result<OpenOrder, (Box<Context>, Error)> {
+/// Opens the order, or tells why there is none.
+pub(super) async fn reserve(mut cx: Box<Context>, flight: Flight) -> Result<OpenOrder, Reply> {
     let Some(facts) = cx.facts.take() else {
-        return Err((cx, Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before resolve")));
+        let error = Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause("reserve before resolve");
+        return Err(cx.refuse(error));
     };
-    let flight = cx.pipeline.in_flight.enter(cx.order);
-    let granted = match ask(&cx, &facts).await {
-        Ok(granted) => granted,
-        Err(error) => {
-            cx.facts = Some(facts);
-            return Err((cx, error));
-        }
-    };
-    Ok(OpenOrder {
+    // Open before it is asked for: where this task ends while the answer is on its way, the drop gives the hold back.
+    let mut order = OpenOrder {
         cx,
         facts,
         attempts: Vec::with_capacity(1),
         losses: Vec::new(),
         endpoint: None,
         first_byte: None,
-        max_output: granted.max_output,
-        meter: granted.meter,
+        max_output: None,
+        meter: None,
         settled: false,
         _flight: flight,
-    })
+    };
+    match ask(&order.cx, &order.facts).await {
+        Ok(granted) => {
+            (order.max_output, order.meter) = (granted.max_output, granted.meter);
+            Ok(order)
+        }
+        Err(error) => Err(order.refuse(&error)),
+    }
 }

@@ -137,6 +137,15 @@ impl OpenOrder {
         reply
     }
 
+    /// The ledger gave no hold: there is no order, only the record of a call.
+    pub(super) fn refuse(mut self, error: &Error) -> Reply {
+        self.settled = true;
+        let mut record = self.record(&Ending::unserved(error.kind.status(), Some(error.kind), "refused"), Usage::default(), None);
+        record.order = None;
+        self.cx.pipeline.record(&record, error.cause.as_deref());
+        Reply::error(error)
+    }
+
     async fn close_and_wait(&mut self, ending: Ending) {
         if let Some(settling) = self.close(ending)
             && let Err(error) = settling.await

@@ -1,8 +1,9 @@
-//! Owns: sockets that listen, and the loop that accepts from one of them.
+//! Owns: sockets that listen, and the loop that accepts from one of them; how long its thread stays.
 
 use super::Phase;
 use super::connection::Server;
 use crate::base::{Error, ErrorKind, Result};
+use crate::pipeline::InFlight;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
@@ -48,8 +49,9 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> Error {
     Error::new(ErrorKind::Configuration, format!("Cannot listen on {addr}: {why}.")).with_cause(error)
 }
 
-/// Accepts until the server drains, then waits for the connections to end, as long as the phase allows.
-pub(super) async fn accept(listener: TcpListener, server: Server) {
+/// Accepts until the server drains, then waits for the connections to end and the calls to be settled, as long as the phase
+/// allows.
+pub(super) async fn accept(listener: TcpListener, server: Server, in_flight: InFlight) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     let mut phase = server.phase();
     tokio::select! {
@@ -61,10 +63,16 @@ pub(super) async fn accept(listener: TcpListener, server: Server) {
         Phase::Draining(limit) => limit,
         Phase::Serving | Phase::Cut => Duration::ZERO,
     };
-    // Every connection holds a permit: when all are back, all have ended. What has not is dropped with the runtime.
+    let at_rest = async {
+        // Every connection holds a permit: when all are back, all have ended.
+        let _ = connections.acquire_many(MAX_CONNECTIONS).await;
+        // A call outlives a client that left, and runs here: the thread stays for it.
+        in_flight.rest().await;
+    };
+    // What has not ended is dropped with the runtime, and settles on what is known.
     tokio::select! {
-        _ = connections.acquire_many(MAX_CONNECTIONS) => {}
-        () = sleep(limit) => tracing::warn!("connections were still open at the end of the drain and are cut"),
+        () = at_rest => {}
+        () = sleep(limit) => tracing::warn!(calls = in_flight.count(), "not all had ended at the end of the drain; the rest is cut"),
         _ = phase.wait_for(|p| *p == Phase::Cut) => {}
     }
 }

@@ -7,6 +7,7 @@ mod tls;
 
 use crate::app::settings::ServerSettings;
 use crate::base::{Error, ErrorKind, Result};
+use crate::pipeline::InFlight;
 use axum::Router;
 use connection::Server;
 use std::net::SocketAddr;
@@ -34,8 +35,9 @@ pub struct NativeServer {
 }
 
 impl NativeServer {
-    /// Binds, then serves on threads of its own. When it returns, connections are accepted.
-    pub fn start(router: Router, settings: &ServerSettings) -> Result<Self> {
+    /// Binds, then serves on threads of its own, which stay until the calls they carry are no longer `in_flight`. When it
+    /// returns, connections are accepted.
+    pub fn start(router: Router, settings: &ServerSettings, in_flight: &InFlight) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (phase, watcher) = watch::channel(Phase::Serving);
@@ -47,13 +49,13 @@ impl NativeServer {
         let mut started = Self { addr: wanted, url: String::new(), phase, workers: Vec::new() };
         for number in 0..settings.workers.max(1) {
             // The first worker resolves port 0; the others share what it got.
-            started.addr = started.spawn_worker(number, server.clone())?;
+            started.addr = started.spawn_worker(number, server.clone(), in_flight.clone())?;
         }
         started.url = format!("{scheme}://{}{}", reachable(started.addr), settings.base_path);
         Ok(started)
     }
 
-    fn spawn_worker(&mut self, number: usize, server: Server) -> Result<SocketAddr> {
+    fn spawn_worker(&mut self, number: usize, server: Server, in_flight: InFlight) -> Result<SocketAddr> {
         let failed = |e: std::io::Error| Error::new(ErrorKind::Configuration, "A worker of the server could not start.").with_cause(e);
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let listener = {
@@ -63,7 +65,7 @@ impl NativeServer {
         let addr = listener.local_addr().map_err(failed)?;
         let worker = thread::Builder::new()
             .name(format!("gotoai-http-{number}"))
-            .spawn(move || runtime.block_on(listen::accept(listener, server)))
+            .spawn(move || runtime.block_on(listen::accept(listener, server, in_flight)))
             .map_err(failed)?;
         self.workers.push(worker);
         Ok(addr)
@@ -93,7 +95,7 @@ impl NativeServer {
         }
     }
 
-    /// Accepts nothing more, lets requests and streams in flight finish for up to `drain`, aborts the rest; blocks.
+    /// Accepts nothing more, lets what is in flight finish for up to `drain`, clients or none, aborts the rest; blocks.
     pub fn shutdown(&mut self, drain: Duration) {
         self.stopper().drain(drain);
         self.join();

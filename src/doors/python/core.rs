@@ -69,24 +69,29 @@ impl Inner {
         if let Some(server) = server.as_ref() {
             return Ok(server.url().to_owned());
         }
-        let started = NativeServer::start(self.house.router.clone(), &self.house.gateway.settings().server)?;
+        let started = {
+            let gateway = &self.house.gateway;
+            NativeServer::start(self.house.router.clone(), &gateway.settings().server, &gateway.pipeline().in_flight)?
+        };
         let url = started.url().to_owned();
         *server = Some(started);
         Ok(url)
     }
 
-    /// From the outside in: connections, then exchanges of this process, then the gateway with its orders and its store.
+    /// From the outside in: exchanges of this process are told to end, connections drain, then the gateway with its orders and
+    /// its store.
     fn close(&self, drain: Duration) -> Result<()> {
         let mut closed = self.closed.lock();
         if mem::replace(&mut *closed, true) {
             return Ok(());
         }
         let server = self.server.lock().take();
+        // Before the server drains: it waits for all calls in flight, those of this process among them.
+        self.house.closing.send_replace(true);
+        self.bell.ring();
         if let Some(mut server) = server {
             server.shutdown(drain);
         }
-        self.house.closing.send_replace(true);
-        self.bell.ring();
         let handle = runtime::handle()?;
         handle.block_on(async {
             if timeout(NOTICE_TIMEOUT, self.house.closing.closed()).await.is_err() {

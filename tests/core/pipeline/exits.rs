@@ -7,9 +7,10 @@ use gotoai::base::{Error, ErrorKind};
 use gotoai::domain::catalog::{Endpoint, PriceHistory};
 use gotoai::domain::identity::Principal;
 use gotoai::domain::ledger::{EventKind, Ledger, OrderState, UsageSource, WalletKind};
-use gotoai::domain::provider::FaultKind;
+use gotoai::domain::provider::{Family, FaultKind};
 use gotoai::pipeline::{Call, Guardrail, Reply, ReplyBody, ResponseCache};
 use http::HeaderMap;
+use http_body_util::BodyExt;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -150,6 +151,23 @@ async fn a_panic_on_the_way_settles() {
     let left = house.left().await;
     assert_eq!((left.charge(), left.record.finish, left.record.error), (0, "dropped", Some(ErrorKind::Internal)));
     house.verify();
+}
+
+#[tokio::test]
+async fn a_panic_in_the_middle_of_a_stream_settles_what_has_passed() {
+    for family in ["openai", "groq"] {
+        let provider = Scripted::new([Act::PanicAfter(vec![said("four"), said("more")])]);
+        let mut only = endpoint("acme/m", &provider);
+        only.family = Family::by_name(family).unwrap();
+        let house = House::new(vec![only]).await;
+        let ReplyBody::Stream(relay) = house.chat(&ask_stream("m")).await.body else { panic!("no stream") };
+        tokio::spawn(relay.collect()).await.unwrap_err();
+        let left = house.left().await;
+        assert_eq!((left.state(), left.record.finish, left.record.error), (OrderState::Provisional, "dropped", Some(ErrorKind::Internal)));
+        assert!(left.charge() > 0, "{family}: what was delivered is charged");
+        assert_eq!(left.receipt.unwrap().settlement.unwrap().usage.output_tokens(), 2);
+        house.verify();
+    }
 }
 
 #[tokio::test]

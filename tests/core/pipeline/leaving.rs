@@ -160,7 +160,35 @@ fn a_runtime_that_ends_mid_stream_settles_what_it_carried() {
         drop(runtime);
         drop(relay);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { house.left().await });
+        let left = runtime.block_on(house.left());
+        assert_eq!((left.state(), left.record.finish), (OrderState::Provisional, "client_left"), "{family}");
+        assert!(left.charge() > 0, "{family}: what was delivered is charged");
+        let settlement = left.receipt.unwrap().settlement.unwrap();
+        assert_eq!((settlement.usage.output_tokens(), settlement.attempts[0].outcome), (1, AttemptOutcome::Abandoned), "{family}");
         house.verify();
     }
+}
+
+#[test]
+fn a_runtime_that_ends_while_a_stream_is_read_on_settles_what_was_sent() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (pieces, fed) = mpsc::channel(1);
+    let provider = Scripted::new([Act::Fed(fed)]);
+    let house = runtime.block_on(async {
+        let house = house_of("groq", &provider).await;
+        pieces.send(said("four")).await.unwrap();
+        drop(started(&house).await);
+        // Room for the third says that the second has been read.
+        for piece in [said("b"), said("c")] {
+            pieces.send(piece).await.unwrap();
+        }
+        pieces.reserve().await.unwrap();
+        house
+    });
+    drop(runtime);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let left = runtime.block_on(house.left());
+    assert_eq!((left.state(), left.record.finish), (OrderState::Provisional, "client_left"));
+    assert_eq!(left.receipt.unwrap().settlement.unwrap().usage.output_tokens(), 3, "who leaves pays for what was used");
+    house.verify();
 }

@@ -9,4 +9,5 @@ mod house;
 mod leaving;
 mod prices;
 mod scripted;
+mod shutdown;
 mod wire;

@@ -31,6 +31,8 @@ pub(crate) enum Act {
     Later(oneshot::Receiver<()>, Box<Act>),
     Fault(FaultKind),
     Panic,
+    /// A stream whose reading panics after these pieces.
+    PanicAfter(Vec<Piece>),
 }
 
 impl Act {
@@ -149,6 +151,11 @@ async fn perform(act: Act) -> Result<ProviderReply, ProviderFault> {
         }
         Act::Fault(kind) => Err(ProviderFault::new(kind, "as the test says")),
         Act::Panic => panic!("as the test says"),
+        Act::PanicAfter(pieces) => {
+            let pieces = stream::iter(pieces).chain(stream::once(async { panic!("as the test says") }));
+            let body = Box::pin(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))));
+            Ok(ProviderReply { status: 200, headers: typed("text/event-stream"), body })
+        }
     }
 }
 

@@ -1,13 +1,20 @@
 //! Owns: what goes over a real wire, with the twin at the other end: the caller's bytes, usage asked for and hidden, keys,
 //! broken connections and timeouts.
 
-use super::house::{House, ask, ask_stream, bytes, endpoint, over_http, text};
+use super::house::{House, ask, ask_stream, bytes, endpoint, header, over_http, text};
+use gotoai::app::Gateway;
+use gotoai::app::settings::Settings;
+use gotoai::base::{Money, OrderId};
 use gotoai::domain::ledger::{OrderState, UsageSource};
-use gotoai::pipeline::ReplyBody;
+use gotoai::pipeline::{Credential, ReplyBody};
 use gotoai::twin::Twin;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 
 fn twin() -> Twin {
     Twin::start("127.0.0.1:0".parse().unwrap()).unwrap()
@@ -151,40 +158,65 @@ async fn a_caller_who_leaves_frees_the_providers_connection() {
     tokio::time::timeout(Duration::from_secs(10), noticed).await.unwrap();
 }
 
-#[tokio::test]
-async fn the_house_that_settings_build_serves_and_proves_itself() {
-    use gotoai::app::{Gateway, settings::Settings};
-    use std::collections::HashMap;
-    let twin = twin();
-    let folder = tempfile::TempDir::new().unwrap();
-    let config = folder.path().join("gotoai.yaml");
+/// Settings of a house whose one provider is the twin, of a family that bills to the end, and the environment.
+fn configured(folder: &Path, twin: &Twin) -> (PathBuf, HashMap<String, String>) {
+    let config = folder.join("gotoai.yaml");
     let yaml = format!(
-        "auth: {{insecure_no_auth: true}}\nlog: {{level: error}}\nledger: {{durability: relaxed, fee_percent: 5.5}}\n\
+        "auth: {{insecure_no_auth: true}}\nlog: {{level: error}}\nserver: {{drain_seconds: 0}}\n\
+         ledger: {{durability: relaxed, fee_percent: 5.5}}\n\
          providers:\n  house:\n    type: custom\n    base_url: {}\n    api_key: sk-1\n    models_mode: allowlist\n    models:\n      - id: twin-small\n        \
          price: {{input_per_mtok: '1', output_per_mtok: '2'}}\naliases: {{fast: house/twin-small}}\n",
         twin.url()
     );
     std::fs::write(&config, yaml).unwrap();
-    let env = HashMap::from([("GOTOAI_DATA_DIR".to_owned(), folder.path().to_string_lossy().into_owned())]);
-    let opened = move |config: std::path::PathBuf, env: HashMap<String, String>| {
-        let runtime = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || Gateway::open(Settings::load(&env, Some(&config)).unwrap(), false, &runtime).unwrap())
-    };
-    let gateway = opened(config.clone(), env.clone()).await.unwrap();
+    (config, HashMap::from([("GOTOAI_DATA_DIR".to_owned(), folder.to_string_lossy().into_owned())]))
+}
+
+async fn opened((config, env): &(PathBuf, HashMap<String, String>)) -> Arc<Gateway> {
+    let (config, env, runtime) = (config.clone(), env.clone(), tokio::runtime::Handle::current());
+    spawn_blocking(move || Gateway::open(Settings::load(&env, Some(&config)).unwrap(), false, &runtime).unwrap()).await.unwrap()
+}
+
+async fn admin(gateway: &Arc<Gateway>, operation: &'static str) -> Value {
+    let gateway = Arc::clone(gateway);
+    let answer = spawn_blocking(move || gateway.admin(operation, b"{}")).await.unwrap().unwrap();
+    serde_json::from_slice(&answer).unwrap()
+}
+
+#[tokio::test]
+async fn the_house_that_settings_build_serves_and_proves_itself() {
+    let twin = twin();
+    let folder = tempfile::TempDir::new().unwrap();
+    let settings = configured(folder.path(), &twin);
+    let gateway = opened(&settings).await;
     let reply = gateway.pipeline().run(super::house::call(&ask("fast"))).await;
     assert_eq!(reply.status, 200);
     gateway.close().await;
     assert_eq!(gateway.pipeline().run(super::house::call(&ask("fast"))).await.status, 503);
     drop(gateway);
-    let gateway = opened(config, env).await.unwrap();
-    let report = tokio::task::spawn_blocking({
-        let gateway = std::sync::Arc::clone(&gateway);
-        move || gateway.admin("ledger.verify", b"{}")
-    })
-    .await
-    .unwrap()
-    .unwrap();
-    let report: Value = serde_json::from_slice(&report).unwrap();
+    let gateway = opened(&settings).await;
+    let report = admin(&gateway, "ledger.verify").await;
     assert_eq!(report["ok"], json!(true), "{report}");
+    gateway.close().await;
+}
+
+#[tokio::test]
+async fn close_settles_at_the_deadline_what_is_still_running() {
+    let twin = twin();
+    let folder = tempfile::TempDir::new().unwrap();
+    let settings = configured(folder.path(), &twin);
+    let gateway = opened(&settings).await;
+    twin.script(br#"[{"stall_after_events": 3}]"#).unwrap();
+    let reply = gateway.pipeline().run(super::house::call(&ask_stream("fast"))).await;
+    let order: OrderId = header(&reply, "x-gotoai-order").parse().unwrap();
+    // Its reader leaves, and it is read on: the provider says nothing more.
+    drop(reply);
+    gateway.close().await;
+    drop(gateway);
+    let gateway = opened(&settings).await;
+    let receipt = gateway.order(&gateway.principal(&Credential::Trusted).unwrap(), order).unwrap();
+    let settlement = receipt.settlement.unwrap();
+    assert_eq!((receipt.order.state, &*settlement.finish), (OrderState::Provisional, "client_left"));
+    assert!(receipt.order.charge.unwrap() > Money::ZERO, "what was sent is charged");
     gateway.close().await;
 }
