@@ -87,7 +87,6 @@ def view_replay(told: Mapping[str, Any]) -> None:
     for refused in told["refused"]:
         render.line(f"not booked: {refused['error']}")
     for missing in told["missing_there"]:
-        render.line(
-            f"not in the file: {missing['what']} {missing['reference']}, {missing['amount']} USD, entry {missing['entry_seq']}"
-        )
+        what, amount = f"{missing['what']} {missing['reference']}", missing["amount"]
+        render.line(f"not in the file: {what}, {amount} USD, entry {missing['entry_seq']}")
     render.line(f"{told['events']} read, {told['booked']} bookings, {told['booked_before']} booked before")

@@ -399,6 +399,31 @@ fn how_the_books_are_run_is_noticed() {
     assert!(notices(now).contains(&Check::R10));
 }
 
+/// One call below its cost is a notice; whether the hour as a whole has lost money is another.
+#[test]
+fn a_margin_is_looked_at_by_call_and_by_hour() {
+    let store = Store::at(Timestamp(1_800_000_000_000));
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    store.run(top_up(3, "w", 10_000_000, 0));
+    let margins = || {
+        let database = Database::open(&store.path()).unwrap();
+        let report = run_once(&mut Inspector::new(&database).unwrap(), true, store.clock.now());
+        let found = report.notices.into_iter().filter(|finding| finding.check == Check::R15);
+        found.map(|finding| (finding.subject.to_string(), finding.drift_nano)).collect::<Vec<_>>()
+    };
+    store.run(reserve(11, "w", 1000));
+    let mut cheap = settling(11, 100, UsageSource::Provider);
+    cheap.amounts = cheap.amounts.map(|amounts| amounts.charged(Money::nano(40), Money::ZERO, Money::ZERO));
+    store.run(Command::Settle(Box::new(cheap)));
+    let (call, hour) = (Subject::Endpoint("acme/m".into()).to_string(), Subject::Endpoint("acme/m (hour)".into()).to_string());
+    assert_eq!(margins(), [(call.clone(), Some(-60)), (hour.clone(), Some(-60))]);
+    // Others of the same hour make good for it.
+    store.run(reserve(12, "w", 9000));
+    store.run(settle(12, 2000));
+    let after = margins();
+    assert!(after.contains(&(call, Some(-60))) && !after.contains(&(hour, Some(-60))), "{after:?}");
+}
+
 #[test]
 fn an_idempotency_key_without_its_order_is_found() {
     let store = Store::new();

@@ -17,6 +17,10 @@ const RECENT_LEAST: usize = 100;
 const ESTIMATED_PERCENT_MAX: usize = 20;
 /// An estimate should have been replaced by evidence after this long.
 const PROVISIONAL_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Margins are kept for so many hours.
+const MARGIN_HOURS: i64 = 48;
 
 /// What is remembered of the settlements.
 #[derive(Debug, Default)]
@@ -30,6 +34,8 @@ pub(super) struct Conduct {
     unpriced: FastMap<OrderId, Arc<str>>,
     /// Sold below cost, by endpoint: orders, and how much is missing.
     below_cost: BTreeMap<Arc<str>, (i64, i64)>,
+    /// What calls that ended within an hour were charged, and what they cost, by endpoint.
+    margins: BTreeMap<(i64, Arc<str>), (i64, i64)>,
     /// Where a provider reports another cost than the pinned price makes, by endpoint.
     price_drift: BTreeMap<Arc<str>, PriceDrift>,
 }
@@ -102,7 +108,9 @@ impl Verifier {
             && !correction
         {
             // What a policy leaves with the platform, and what the wallet could not pay, is no price.
-            let missing = cost.saturating_sub(settled.loss_nano).saturating_sub(charge).saturating_sub(settled.absorbed_nano);
+            let (sold, cost) = (charge.saturating_add(settled.absorbed_nano), cost.saturating_sub(settled.loss_nano));
+            conduct.margin(event.ts, &endpoint, sold, cost);
+            let missing = cost.saturating_sub(sold);
             if missing > 0 {
                 let sum = conduct.below_cost.entry(endpoint).or_default();
                 *sum = (sum.0 + 1, sum.1.saturating_add(missing));
@@ -149,6 +157,28 @@ impl Verifier {
 }
 
 impl Conduct {
+    /// Adds a call to its hour; the oldest hours are let go.
+    fn margin(&mut self, at: Timestamp, endpoint: &Arc<str>, sold: i64, cost: i64) {
+        let hour = at.0.div_euclid(HOUR_MS);
+        let sums = self.margins.entry((hour, Arc::clone(endpoint))).or_default();
+        *sums = (sums.0.saturating_add(sold), sums.1.saturating_add(cost));
+        while self.margins.first_key_value().is_some_and(|((first, _), _)| *first <= hour - MARGIN_HOURS) {
+            self.margins.pop_first();
+        }
+    }
+
+    /// Endpoints whose calls together were sold below their cost, each by its latest such hour: one call may be made good by others.
+    fn losing_hours(&self) -> impl Iterator<Item = Finding> {
+        let losing = self.margins.iter().filter(|(_, (sold, cost))| cost > sold);
+        let latest: BTreeMap<&Arc<str>, (i64, i64, i64)> =
+            losing.map(|((hour, endpoint), (sold, cost))| (endpoint, (*hour, *sold, *cost))).collect();
+        latest.into_iter().map(|(endpoint, (hour, sold, cost))| {
+            let at = Timestamp(hour * HOUR_MS);
+            let detail = format!("in the hour from {at} all calls at {endpoint} together cost {cost} nano and were sold for {sold}");
+            Finding::new(Check::R15, Subject::Endpoint(format!("{endpoint} (hour)").into()), detail).off(0, sold.saturating_sub(cost))
+        })
+    }
+
     /// Orders settled, and those that wait for evidence.
     pub(super) fn figures(&self) -> (i64, i64) {
         (self.settled, i64::try_from(self.provisional.len()).unwrap_or(i64::MAX))
@@ -180,6 +210,7 @@ impl Conduct {
             let detail = format!("{orders} orders at {endpoint} were sold {missing} nano below their cost");
             notices.push(Finding::new(Check::R15, Subject::Endpoint(Arc::clone(endpoint)), detail).off(0, -missing));
         }
+        notices.extend(self.losing_hours());
         for (endpoint, drift) in self.price_drift.iter().filter(|(_, drift)| drift.orders > 0) {
             let PriceDrift { orders, nano, worst: (seq, off), .. } = drift;
             let detail = format!(
