@@ -192,7 +192,7 @@ def test_a_break_found_while_freezing_was_off_freezes_once_it_is_on(site: Site, 
     books.close()
 
 
-EXPIRED_GRANT = """
+FINDING = """
 import contextlib, sqlite3, sys
 with contextlib.closing(sqlite3.connect(sys.argv[1], timeout=10)) as file, file:
     for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
@@ -208,7 +208,7 @@ with contextlib.closing(sqlite3.connect(sys.argv[1], timeout=10)) as file, file:
 
 def test_a_finding_is_answered_once_and_only_while_it_is_open(site: Site, tmp_path: Path) -> None:
     books = site.books
-    subprocess.run([sys.executable, "-c", EXPIRED_GRANT, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
+    subprocess.run([sys.executable, "-c", FINDING, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
     accounts = {"debit": "exp:loss:crash", "credit": "bank:main"}
     booked = {"actor": "ann", "reason": "lost"}
     first = books.ask("ledger.adjust", finding="fnd_1", amount="0.000000005", **accounts, **booked)
@@ -227,7 +227,7 @@ def test_a_finding_is_answered_once_and_only_while_it_is_open(site: Site, tmp_pa
 
 def test_a_finding_that_is_gone_is_not_repaired(site: Site, tmp_path: Path) -> None:
     books = site.books
-    subprocess.run([sys.executable, "-c", EXPIRED_GRANT, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
+    subprocess.run([sys.executable, "-c", FINDING, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
     assert books.ask("ledger.reconcile", full=True)["gone"] == 1
     with pytest.raises(CoreError, match="is gone"):
         books.ask("ledger.repair", finding="fnd_1", apply=True, actor="ann", reason="late")
