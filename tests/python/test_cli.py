@@ -315,12 +315,12 @@ def test_amounts_are_never_numbers(core: FakeCore) -> None:
 
 
 def test_a_frozen_wallet_shows_no_money_to_spend(core: FakeCore) -> None:
-    core.answers["wallet.balance"] = {**WALLET, "frozen": True, "available": "5.00", "granted": "2.00", "paying_out": "1.00"}
+    frozen = {"frozen": True, "available": "5.00", "granted": "2.00", "paying_out": "1.00", "spent_provisional": "0.50"}
+    core.answers["wallet.balance"] = {**WALLET, **frozen}
     shown = run("wallet", "balance", "team-a").output
-    facts = dict(line.split(maxsplit=1) for line in shown.splitlines() if len(line.split(maxsplit=1)) == 2)
+    facts = {name: " ".join(rest) for name, *rest in (line.split() for line in shown.splitlines() if line.strip())}
     assert (facts["frozen"], facts["available"]) == ("yes", "nothing (frozen)")
-    assert (facts["granted"], facts["paying_out"]) == ("2.00", "1.00")
-    assert "spent_provisional" in facts
+    assert (facts["granted"], facts["paying_out"], facts["spent_provisional"]) == ("2.00", "1.00", "0.50")
 
 
 def test_a_topup_without_reference_gets_one_and_says_so(core: FakeCore) -> None:

@@ -172,7 +172,7 @@ def test_a_break_within_a_wallet_stops_that_wallet(site: Site, receiver: Receive
     books.close()
 
 
-def test_a_break_found_while_freezing_was_off_freezes_once_it_is_on(site: Site, receiver: Receiver, tmp_path: Path) -> None:
+def test_a_break_freezes_once_freezing_is_on(site: Site, receiver: Receiver, tmp_path: Path) -> None:
     site = watched(site, tmp_path, receiver)
     books = site.books
     books.ask("wallet.create", wallet="team", kind="prepaid")
@@ -192,23 +192,24 @@ def test_a_break_found_while_freezing_was_off_freezes_once_it_is_on(site: Site, 
     books.close()
 
 
-EXPIRED_GRANT = """
+FINDING = """
 import contextlib, sqlite3, sys
 with contextlib.closing(sqlite3.connect(sys.argv[1], timeout=10)) as file, file:
     for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         file.execute(f"DROP TRIGGER {name}")
-    remedy = '{"kind":"compensate","entries":[{"debit":"exp:loss:crash","credit":"bank:main","amount_nano":5,"reason":"r"}]}'
+    entry = '{"debit":"exp:loss:crash","credit":"bank:main","amount_nano":5,"reason":"r"}'
     file.execute(
-        "INSERT INTO findings(id, level, check_id, severity, subject, detail, evidence, remedy, status, opened_at, first_seen, last_seen,"
-        " seen) VALUES ('fnd_1', 0, 'R20', 'high', 'ledger', 'd', '{}', ?, 'open', 1, 1, 1, 1)",
-        (remedy,),
+        "INSERT INTO findings(id, level, check_id, severity, subject, detail, evidence, remedy, status,"
+        " opened_at, first_seen, last_seen, seen)"
+        " VALUES ('fnd_1', 0, 'R20', 'high', 'ledger', 'd', '{}', ?, 'open', 1, 1, 1, 1)",
+        ('{"kind":"compensate","entries":[' + entry + ']}',),
     )
 """
 
 
 def test_a_finding_is_answered_once_and_only_while_it_is_open(site: Site, tmp_path: Path) -> None:
     books = site.books
-    subprocess.run([sys.executable, "-c", EXPIRED_GRANT, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
+    subprocess.run([sys.executable, "-c", FINDING, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
     accounts = {"debit": "exp:loss:crash", "credit": "bank:main"}
     booked = {"actor": "ann", "reason": "lost"}
     first = books.ask("ledger.adjust", finding="fnd_1", amount="0.000000005", **accounts, **booked)
@@ -217,8 +218,8 @@ def test_a_finding_is_answered_once_and_only_while_it_is_open(site: Site, tmp_pa
     # The same correction by the other way is the same entry; another one has nothing to answer any more.
     again = books.ask("ledger.repair", finding="fnd_1", apply=True, **booked)["entries"][0]
     assert (again["entry_seq"], again["duplicate"]) == (first["entry_seq"], True)
+    other = {"debit": "exp:loss:failover", "credit": "bank:main"}
     with pytest.raises(CoreError, match="is repaired"):
-        other = {"debit": "exp:loss:failover", "credit": "bank:main"}
         books.ask("ledger.adjust", finding="fnd_1", amount="0.000000005", **other, **booked)
     with pytest.raises(CoreError, match="no open finding"):
         books.ask("ledger.adjust", finding="fnd_2", amount="1", **accounts, **booked)
@@ -227,11 +228,11 @@ def test_a_finding_is_answered_once_and_only_while_it_is_open(site: Site, tmp_pa
 
 def test_a_finding_that_is_gone_is_not_repaired(site: Site, tmp_path: Path) -> None:
     books = site.books
-    subprocess.run([sys.executable, "-c", EXPIRED_GRANT, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
+    subprocess.run([sys.executable, "-c", FINDING, str(tmp_path / "gotoai.db")], check=True)  # noqa: S603 - our own program
     assert books.ask("ledger.reconcile", full=True)["gone"] == 1
     with pytest.raises(CoreError, match="is gone"):
         books.ask("ledger.repair", finding="fnd_1", apply=True, actor="ann", reason="late")
-    assert books.ask("ledger.entries")["entries"] == []
+    assert {"adjust", "invoice"}.isdisjoint(one["kind"] for one in books.ask("ledger.entries")["entries"])
     books.close()
 
 
@@ -244,7 +245,7 @@ def test_a_misspelt_name_opens_no_account(site: Site) -> None:
         books.ask("ledger.adjust", debit="builder:nobody:payable", credit="bank:main", **booked)
     with pytest.raises(CoreError, match="did you mean 'openai'"):
         books.ask("ledger.invoice", provider="opnai", accrued="1", paid="1", reference="i", actor="ann")
-    assert books.ask("ledger.entries")["entries"] == []
+    assert {"adjust", "invoice"}.isdisjoint(one["kind"] for one in books.ask("ledger.entries")["entries"])
     books.close()
 
 

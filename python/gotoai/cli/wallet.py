@@ -130,7 +130,7 @@ def view_wallet(wallet: Mapping[str, Any]) -> None:
 
 
 def shown(wallet: Mapping[str, Any], name: str) -> object:
-    """One member. A postpaid wallet without a credit limit has no number in ``available``, and a frozen one pays nothing."""
+    """One member. Without a credit limit ``available`` of a postpaid wallet is no number; a frozen one pays nothing."""
     if name == "frozen":
         return "yes" if wallet.get(name) else "no"
     if name == "available" and wallet.get("frozen"):

@@ -6,7 +6,7 @@ use super::classify::{Counted, GapClass, billed_nano, classify};
 use super::propose::{Proposal, propose};
 use super::row::{ClosedGap, OurRow};
 use crate::base::{Date, Exact, Money, Ratio, Rounding};
-use crate::protocol::billing::{BillRow, Counter, LineKind};
+use crate::protocol::billing::{BillRow, Counter, Counts, LineKind};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -189,27 +189,38 @@ fn gap(cell: &Cell, class: GapClass, beyond_tolerance: bool, provider: &str) -> 
     })
 }
 
-/// A hash of what the gap is about and of the figures on both sides.
+/// A hash of what the gap is about and of the figures on both sides. It is kept for ever with what closed the gap: names, order and units
+/// must not change.
 fn gap_id(cell: &Cell, class: GapClass, provider: &str) -> String {
     let (theirs, ours) = (&cell.theirs, &cell.ours);
-    let cost = theirs.cost.map(|cost| cost.to_string());
-    let text = format!(
-        "gap 2|{provider}|{:?}|{:?}|{:?}|{}|{:?}|{:?}|{cost:?}|{}|{:?}|{:?}|{}|{}|{}|{}|{}",
-        cell.day,
-        cell.scope,
+    let counts = |counts: &Counts| counts.iter().map(|(counter, count)| (counter.name(), *count)).collect::<BTreeMap<_, _>>();
+    let (scope, name) = match &cell.scope {
+        Scope::Model(name) => ("model", Some(name)),
+        Scope::Day => ("day", None),
+        Scope::Line(text) => ("line", Some(text)),
+    };
+    let explained: BTreeMap<_, _> = ours.explained.iter().map(|(counter, count)| (counter.name(), *count)).collect();
+    let text = serde_json::json!([
+        "gap 3",
+        provider,
+        cell.day.to_string(),
+        scope,
+        name,
         cell.key,
         class.name(),
         theirs.requests,
-        theirs.usage,
+        counts(&theirs.usage),
+        theirs.cost.map(|cost| cost.to_string()),
         ours.orders,
-        ours.usage,
-        ours.explained,
-        ours.cost_nano,
-        ours.provisional_nano,
-        ours.failover_nano,
-        ours.crash_nano,
-        ours.estimate_nano,
-    );
+        counts(&ours.usage),
+        explained,
+        ours.cost_nano.to_string(),
+        ours.provisional_nano.to_string(),
+        ours.failover_nano.to_string(),
+        ours.crash_nano.to_string(),
+        ours.estimate_nano.to_string(),
+    ])
+    .to_string();
     let mut id = String::from("gap_");
     for byte in &digest(&SHA256, text.as_bytes()).as_ref()[..16] {
         let _ = write!(id, "{byte:02x}");
