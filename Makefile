@@ -14,7 +14,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUN_PROFILE := $(or $(PROFILE),release)
 TEST_PROFILE := $(or $(PROFILE),dev)
-RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock .cargo/config.toml
 NODE_LOCK := $(wildcard tests/node/package-lock.json)
 NODE_DEPS := $(and $(shell command -v npm),$(NODE_LOCK),tests/node/node_modules/.package-lock.json)
 # The core without Python: needs no libpython to link against, and proves that the core does not know Python.

@@ -3,12 +3,12 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-/// Lines waiting to be written; more are dropped rather than slowing a request down.
+/// Lines waiting to be written; more are dropped rather than slowing a request down. The queue takes memory as it fills.
 const QUEUE_LINES: usize = 16_384;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Warn => Level::WARN,
         LogLevel::Error => Level::ERROR,
     };
-    let (sender, lines) = sync_channel(QUEUE_LINES);
-    if std::thread::Builder::new().name("gotoai-log".into()).spawn(move || write_lines(&lines)).is_err() {
+    let (sender, lines) = channel(QUEUE_LINES);
+    if std::thread::Builder::new().name("gotoai-log".into()).spawn(move || write_lines(lines)).is_err() {
         return;
     }
     let base = tracing_subscriber::fmt().with_max_level(level).with_timer(SystemTime).with_target(false).with_writer(Lines(sender));
@@ -50,8 +50,8 @@ fn start(level: LogLevel, format: LogFormat) {
     };
 }
 
-fn write_lines(lines: &Receiver<Vec<u8>>) {
-    while let Ok(line) = lines.recv() {
+fn write_lines(mut lines: Receiver<Vec<u8>>) {
+    while let Some(line) = lines.blocking_recv() {
         let mut out = io::stderr().lock();
         // A closed standard error must not take the gateway down.
         let _ = out.write_all(&line);
@@ -65,10 +65,10 @@ fn write_lines(lines: &Receiver<Vec<u8>>) {
     }
 }
 
-struct Lines(SyncSender<Vec<u8>>);
+struct Lines(Sender<Vec<u8>>);
 
 /// One line being made; sent when it is whole.
-struct Line<'a>(Vec<u8>, &'a SyncSender<Vec<u8>>);
+struct Line<'a>(Vec<u8>, &'a Sender<Vec<u8>>);
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;

@@ -14,6 +14,9 @@ pub(super) struct Answer {
     home: Option<Handle>,
 }
 
+/// An answer with what it says.
+type Letter = (Answer, Result<Reply>);
+
 impl Answer {
     /// For who asks now, with the ticket to wait on. Only a task is sure of a runtime that runs: a thread that has merely entered
     /// one may block it while it waits.
@@ -30,8 +33,8 @@ impl Answer {
 
 /// Answers all of them. To wake a task from another thread is a system call, and may at once take the core from who does it: so
 /// each runtime is woken once, by a task that answers the others from within.
-pub(super) fn deliver(answers: impl Iterator<Item = (Answer, Result<Reply>)>) {
-    let mut homes: Vec<(Handle, Vec<(Answer, Result<Reply>)>)> = Vec::new();
+pub(super) fn deliver(answers: impl Iterator<Item = Letter>) {
+    let mut homes: Vec<(Handle, Vec<Letter>)> = Vec::new();
     for (mut answer, outcome) in answers {
         let Some(home) = answer.home.take() else {
             answer.send(outcome);
@@ -43,8 +46,11 @@ pub(super) fn deliver(answers: impl Iterator<Item = (Answer, Result<Reply>)>) {
         }
     }
     for (home, letters) in homes {
-        let answer_all = move || letters.into_iter().for_each(|(answer, outcome)| answer.send(outcome));
-        drop(home.spawn(async move { answer_all() }));
+        drop(home.spawn(async move {
+            for (answer, outcome) in letters {
+                answer.send(outcome);
+            }
+        }));
     }
 }
 

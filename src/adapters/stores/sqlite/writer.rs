@@ -307,7 +307,9 @@ impl Writer {
         deliver(at_once.into_iter());
         let failed = if waiting.is_empty() { None } else { self.sync_wal().err().map(|error| self.fail(&error)) };
         if let Some(error) = &failed {
-            waiting.iter_mut().for_each(|(_, outcome)| *outcome = Err(error.clone()));
+            for (_, outcome) in &mut waiting {
+                *outcome = Err(error.clone());
+            }
         }
         deliver(waiting.into_iter());
         failed.map(|error| error.message)
