@@ -39,6 +39,9 @@ fn spoil_operation(store: &Store, sabotage: Sabotage, operation: &mut Box<Operat
     if let (Action::Grant(grant), Sabotage::UnspentGrant) = (&mut operation.action, sabotage) {
         grant.expires_at_ms = Some(1);
     }
+    if let (Action::TrueUp(true_up), Sabotage::BlindEvidence) = (&mut operation.action, sabotage) {
+        true_up.follows = None;
+    }
     if let (Action::Refund(_), Sabotage::DoubleRefund) = (&operation.action, sabotage) {
         let mut again = operation.clone();
         again.op = OpId(operation.op.0.map(|byte| byte ^ 0x55));

@@ -14,8 +14,8 @@ use crate::base::OpId;
 use crate::base::{Ratio, Timestamp};
 use crate::domain::catalog::{Meter, PinnedPrice, Rating, Sell, ServiceTier, Usage};
 use crate::domain::ledger::{
-    Action, ChargeFor, Command, FeeFor, GrantMoney, Ledger, OpenWallet, Operation, OrderReceipt, OrderState, Payment, Rated, Refund, Reply,
-    SetTerms, TopUp, TrueUp, UsageSource, WalletKind, WalletName, own_key_amounts, settle_amounts,
+    Action, ChargeFor, Command, FeeFor, Follows, GrantMoney, Ledger, OpenWallet, Operation, OrderReceipt, OrderState, Payment, Rated,
+    Refund, Reply, SetTerms, TopUp, TrueUp, UsageSource, WalletKind, WalletName, own_key_amounts, settle_amounts,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -344,6 +344,6 @@ fn true_up(process: &Process, ledger: &dyn Ledger, call: u32) -> Option<Action> 
         usage_source: UsageSource::Provider,
         amounts,
         losses: Vec::new(),
-        follows: None,
+        follows: Some(Box::new(Follows { seq: receipt.order.final_seq?, settled: settled.clone() })),
     })))
 }

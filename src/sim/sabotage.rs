@@ -38,6 +38,8 @@ named! {
         IgnoredSync = "ignored_sync";
         /// Under a power cut's durability settlements too are answered before the sync.
         UnsyncedAnswer = "unsynced_answer";
+        /// Evidence does not say which settlement it follows, so what that told of the attempts is lost.
+        BlindEvidence = "blind_evidence";
         /// Nobody fences off a process that was given up for dead.
         NoFence = "no_fence";
     }

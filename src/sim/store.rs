@@ -249,7 +249,16 @@ impl Ledger for Store {
     }
 
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
-        self.memory.once(scope, now)
+        Box::pin(async move {
+            let recalled = self.memory.once(scope, now).await?;
+            if let Some((known, _)) = &recalled
+                && self.process.world.scenario.faults.has(Fault::PowerCut)
+                && known.has_ended()
+            {
+                self.submit(Command::Expire { order: known.order }).wait().await?;
+            }
+            Ok(recalled)
+        })
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {

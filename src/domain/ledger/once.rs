@@ -37,6 +37,10 @@ impl OnceRecord {
         Self { fingerprint, order: order.id, state: order.state, charge: order.charge, sealed }
     }
 
+    pub const fn has_ended(&self) -> bool {
+        !self.state.is_open()
+    }
+
     /// Nothing was used and nothing is kept: the same key may try again.
     pub const fn is_free(&self) -> bool {
         matches!(self.state, OrderState::Released) && self.sealed.is_none()

@@ -156,7 +156,8 @@ pub trait Ledger: Send + Sync {
     fn wallets(&self) -> Result<Vec<WalletSummary>>;
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>>;
 
-    /// A marked request; `None` if there is none, or if its time is over.
+    /// A marked request; `None` if there is none, or if its time is over. What it tells of an order that has ended is as durable as the
+    /// answer to its settlement.
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled>;
 
     /// Open orders of this process whose deadline is at or before `now`. Only it can tell whether a call is still under way, so

@@ -154,7 +154,8 @@ impl<'a> Audit<'a> {
         let ask = receipt.reserve.labels.first().and_then(|label| Ask::parse(label)).unwrap_or(Ask { call: u32::MAX, again: 0 });
         let plan = self.scenario.call(ask.call);
         let last = receipt.settlement.as_ref();
-        let trued_up = last.filter(|settled| settled.finish == "true_up");
+        // Only people are named.
+        let trued_up = last.filter(|settled| settled.actor.is_some());
         let first = trued_up.and_then(|_| first_settlement(ledger, receipt.order.id));
         let settled = first.or_else(|| last.cloned()).unwrap_or_default();
         let state = match trued_up {

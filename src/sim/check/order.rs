@@ -251,10 +251,9 @@ impl Audit<'_> {
         });
     }
 
-    /// Not of a provider that uses more than it was told to, nor of a stream whose hold grows: it was told no bound. This operator's
-    /// evidence does not name the settlement it follows, so what is told of the attempts before goes with it.
+    /// Not of a provider that uses more than it was told to, nor of a stream whose hold grows: it was told no bound.
     fn error_bar(&mut self, case: &Case<'_>, billed: i128) {
-        let beyond = case.is_metered() || case.trued_up.is_some() || !case.exchanges.iter().all(|exchange| exchange.kept_bound);
+        let beyond = case.is_metered() || !case.exchanges.iter().all(|exchange| exchange.kept_bound);
         if beyond || case.receipt.has_no_bound() {
             return;
         }

@@ -73,6 +73,7 @@ fn defects_that_need_a_fault_are_found_with_it() {
         (Sabotage::NoFence, "fence", json!({"seed": 1, "seeds": 80, "features": []})),
         (Sabotage::UnsyncedAnswer, "promise", json!({"seed": 1, "seeds": 200, "features": []})),
         (Sabotage::ShortHold, "early", json!({"seed": 1, "seeds": 60, "faults": ["slow_reader", "stall"], "features": []})),
+        (Sabotage::BlindEvidence, "error bar", json!({"seed": 1, "seeds": 60, "features": ["true_ups"]})),
         (Sabotage::EmptyExtension, "bound", json!({"seed": 1, "seeds": 1, "features": ["terms"], "faults": []})),
     ] {
         assert_repeats(&found(sabotage, rule, question));
@@ -95,6 +96,7 @@ fn no_defect_goes_untested() {
         Sabotage::IgnoredSync,
         Sabotage::NoFence,
         Sabotage::UnsyncedAnswer,
+        Sabotage::BlindEvidence,
         Sabotage::EmptyExtension,
         Sabotage::ShortHold,
     ];

@@ -33,6 +33,7 @@ pub struct SqliteLedger {
     cleared: Mutex<HashMap<i64, i64>>,
     /// Orders past their deadline of processes of which nobody knows whether they live, and how often each was found so.
     doubtful: Mutex<HashMap<OrderId, u32>>,
+    durability: Durability,
 }
 
 impl SqliteLedger {
@@ -56,6 +57,7 @@ impl SqliteLedger {
             node,
             cleared: Mutex::default(),
             doubtful: Mutex::default(),
+            durability,
         };
         let recovered = ledger.recover()?;
         Ok((ledger, recovered))
@@ -262,7 +264,16 @@ impl Ledger for SqliteLedger {
         };
         Box::pin(async move {
             let gone = |error| Error::new(ErrorKind::Internal, "the gateway failed on this request").with_cause(error);
-            tokio::task::spawn_blocking(read).await.map_err(gone)?
+            let recalled = tokio::task::spawn_blocking(read).await.map_err(gone)??;
+            if let Some((known, _)) = &recalled
+                && self.durability == Durability::Hybrid
+                && known.has_ended()
+            {
+                // It is committed, and may not be on the disk yet. Nothing happens to an order that has ended, and nothing is answered
+                // about it before all that was committed is synced.
+                self.submit(Command::Expire { order: known.order }).wait().await?;
+            }
+            Ok(recalled)
         })
     }
 
