@@ -64,6 +64,8 @@ pub struct Reserve {
     pub model: Arc<str>,
     /// The first candidate.
     pub endpoint: Arc<str>,
+    /// The candidates after it: any of them may serve.
+    pub fallbacks: Vec<Arc<str>>,
     pub provider: Arc<str>,
     /// The most this call may be charged; `None` when no price is known.
     pub hold: Option<Money>,

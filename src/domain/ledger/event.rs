@@ -272,6 +272,9 @@ pub struct SettlePayload {
     pub builder: Option<BuilderShare>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absorbed_nano: i64,
+    /// Budgets that held for the order because of an endpoint that did not serve it: nothing is spent in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
     /// Corrections only: attempts that did not serve and whose cost is known by now. It is owed, no longer in suspense.

@@ -194,6 +194,7 @@ impl State {
                 user_path: &reserve.user_path,
                 model: &reserve.model,
                 endpoint: &reserve.endpoint,
+                fallbacks: &reserve.fallbacks,
                 labels: &reserve.labels,
             })
         })

@@ -58,6 +58,7 @@ pub(crate) fn reserving(n: u8, wallet: &str, hold_nano: Option<i64>) -> Reserve 
         operation: "chat",
         model: "m".into(),
         endpoint: "acme/m".into(),
+        fallbacks: Vec::new(),
         provider: PROVIDER.into(),
         hold: hold_nano.map(Money::nano),
         least: None,

@@ -71,10 +71,11 @@ fn act(now: i64) -> impl Strategy<Value = Act> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let spender = (option::of(0..2_u8), select(&PATHS[..]), select(&MODELS[..]), option::of(select(&LABELS[..])));
+    let spender =
+        (option::of(0..2_u8), select(&PATHS[..]), select(&MODELS[..]), option::of(select(&LABELS[..])), option::of(Just("other/m")));
     let mark = option::weighted(0.3, (0..3_u8, prop_oneof![Just(1000_i64), Just(100 * HOUR_MS)]));
     let hold = (option::weighted(0.9, amount()), option::weighted(0.4, some()), 0..4_i64);
-    (wallet(), hold, mark, spender).prop_map(|(wallet, (hold, least, lasts), mark, (key, path, model, label))| Call {
+    (wallet(), hold, mark, spender).prop_map(|(wallet, (hold, least, lasts), mark, (key, path, model, label, fallback))| Call {
         wallet,
         hold,
         least,
@@ -83,17 +84,19 @@ fn call() -> impl Strategy<Value = Call> {
         key,
         path,
         model,
+        fallback,
         label,
     })
 }
 
 fn used() -> impl Strategy<Value = Used> {
     let lost = prop_oneof![3 => Just(0), 1 => some()];
-    (amount(), select(&ENDS[..]), any::<bool>(), lost).prop_map(|(tokens, end, with_builder, lost)| Used {
+    (amount(), select(&ENDS[..]), any::<bool>(), lost, any::<bool>()).prop_map(|(tokens, end, with_builder, lost, by_fallback)| Used {
         tokens,
         end,
         with_builder,
         lost,
+        by_fallback,
     })
 }
 
@@ -117,7 +120,7 @@ pub(crate) fn budget() -> impl Strategy<Value = Budget> {
         option::weighted(0.3, 0..2_u8),
         option::weighted(0.3, select(&PATHS[..])),
         option::weighted(0.3, wallet()),
-        option::weighted(0.2, select(&["m*", "m", "n"][..])),
+        option::weighted(0.2, select(&["m*", "m", "n", "acme/*", "other/*"][..])),
         option::weighted(0.2, select(&LABELS[..])),
     );
     let cap = prop_oneof![0..4_i64, 1..9000_i64];

@@ -54,7 +54,7 @@ impl Desk<'_> {
 
     fn open_order(&mut self, reserve: &Reserve, wallet: &Wallet, hold: Money, funding: Funding, windows: &[WindowId]) -> Decided {
         let postings = funding.postings(wallet);
-        let counted = self.count_in_budgets(windows, hold);
+        let counted = self.count_in_budgets(windows, &reserve.model, hold);
         let payload = ReservePayload {
             wallet: (&*reserve.wallet).into(),
             key: reserve.key.map(|key| key.to_string()),

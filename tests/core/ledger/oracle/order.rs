@@ -34,6 +34,8 @@ pub(super) struct Order {
     pub(super) has_builder: bool,
     /// Budgets that count it: which, the window's start, what it holds of it.
     pub(super) counted: Vec<(usize, i64, i64)>,
+    /// As requested.
+    pub(super) model: &'static str,
 }
 
 impl Order {
@@ -81,6 +83,7 @@ impl Oracle {
             is_suspended: false,
             has_builder: false,
             counted,
+            model: call.model,
         };
         self.orders.insert(n, order);
         Ok(Answer::Held(hold))
@@ -148,6 +151,10 @@ impl Oracle {
             return Ok(self.told(n, true));
         }
         let wallet = order.wallet;
+        if used.end != End::Unused {
+            self.serve(n, used);
+        }
+        let order = &self.orders[&n];
         // What expired has gone back already.
         let mut hold = if late { Purse::default() } else { order.purse.clone() };
         let whole = Bill::of(used.tokens, used.with_builder);
