@@ -103,9 +103,10 @@ impl Oracle {
                 return Err("indebted");
             }
         }
-        let there = self.spendable(wallet).sum().min(hold.unwrap_or(0));
+        let all = self.spendable(wallet).sum();
+        let there = all.min(hold.unwrap_or(0));
         match (known.kind, known.limit) {
-            _ if there >= least => Ok(there),
+            _ if there >= least && (hold.is_some() || all > 0) => Ok(there),
             (WalletKind::Postpaid, Some(_)) => Err("over_credit_limit"),
             _ => Err("insufficient_funds"),
         }
