@@ -339,3 +339,18 @@ fn the_journal_is_read_by_wallet_by_order_and_in_pages() {
     let of_order = EntryQuery { order: Some(order(11)), limit: 100, ..EntryQuery::default() };
     assert_eq!(kinds(&of_order), [EventKind::Reserve, EventKind::Finalize]);
 }
+
+/// As the usual umask leaves files to be read by everybody.
+#[cfg(unix)]
+#[test]
+fn nobody_else_reads_the_files_of_a_new_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    let files: Vec<_> = fs::read_dir(store.path().parent().unwrap()).unwrap().map(Result::unwrap).collect();
+    // A lock's file has nothing in it.
+    let full = files.iter().filter(|file| file.metadata().unwrap().len() > 0);
+    let modes: BTreeMap<_, _> = full.map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777)).collect();
+    assert_eq!(modes.len(), 3, "file, log and index: {modes:?}");
+    assert!(modes.values().all(|mode| *mode == 0o600), "{modes:?}");
+}
