@@ -25,6 +25,10 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// moved less often.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
+/// Read again after every commit of another process: wallets' accounts, of which there are many, are passed over in the index.
+const PLATFORM_ACCOUNTS: &str = "SELECT a.id, a.path, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id \
+     WHERE (a.path < 'wallet:' OR a.path >= 'wallet;') AND a.path NOT LIKE 'psp:%:unassigned:%'";
+
 type Answer = oneshot::Sender<Result<Reply>>;
 
 /// Commands on their way to the writer. Settlements always get in; reserves only while there is room.
@@ -420,9 +424,7 @@ impl Writer {
             .unwrap_or_default();
         state.next_account = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM accounts", [], |row| row.get(0))?;
         state.next_wallet = c.query_row("SELECT coalesce(max(id), 0) + 1 FROM wallets", [], |row| row.get(0))?;
-        let mut statement = c.prepare_cached(
-            "SELECT a.id, a.path, b.debits, b.credits, b.guard FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path NOT LIKE 'wallet:%' AND a.path NOT LIKE 'psp:%:unassigned:%'",
-        )?;
+        let mut statement = c.prepare_cached(PLATFORM_ACCOUNTS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
@@ -585,4 +587,20 @@ fn op(c: &Connection, id: OpId) -> rusqlite::Result<Option<OpRecord>> {
     c.prepare_cached("SELECT fingerprint, seq FROM ops WHERE id = ?1 AND refusal IS NULL")?
         .query_row([id.0], |row| Ok(OpRecord { id, fingerprint: row.get(0)?, refusal: None, seq: row.get(1)? }))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::stores::sqlite::Database;
+
+    #[test]
+    fn another_process_costs_no_walk_over_the_wallets_accounts() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let database = Database::open(&folder.path().join("l.db")).unwrap();
+        let c = database.connect().unwrap();
+        let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {PLATFORM_ACCOUNTS}")).unwrap();
+        let steps: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}");
+    }
 }
