@@ -149,8 +149,7 @@ pub struct Settle {
     pub answer: Option<SealedAnswer>,
 }
 
-/// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has
-/// a new id.
+/// Why the ledger says no. A refused reserve leaves nothing in the ledger: the call's record tells of it, and a new try has a new id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownWallet,

@@ -354,3 +354,19 @@ fn nobody_else_reads_the_files_of_a_new_database() {
     assert_eq!(modes.len(), 3, "file, log and index: {modes:?}");
     assert!(modes.values().all(|mode| *mode == 0o600), "{modes:?}");
 }
+
+#[test]
+fn a_refused_reserve_leaves_nothing_on_the_disk() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    let rows = || -> (i64, i64) {
+        let sql = "SELECT (SELECT count(*) FROM ops), (SELECT count(*) FROM journal)";
+        store.raw().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let (before, log) = (rows(), || fs::metadata(store.path().with_file_name("l.db-wal")).unwrap().len());
+    let written = log();
+    for n in 10..20 {
+        assert!(matches!(reserve_here(&store, n, "w", 1000), Reply::Refused(_)));
+    }
+    assert_eq!((rows(), log()), (before, written));
+}

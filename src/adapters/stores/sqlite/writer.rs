@@ -337,7 +337,6 @@ impl Writer {
         if exact {
             self.fetch(&known)?;
         }
-        let recorded = writes.ops.len();
         let reply = decide(&mut self.state, command, now, writes);
         if exact || !matches!(reply, Reply::Refused(_)) {
             return Ok(reply);
@@ -346,7 +345,6 @@ impl Writer {
         if !self.state.orders.contains_key(&id) {
             return Ok(reply);
         }
-        writes.ops.truncate(recorded);
         Ok(decide(&mut self.state, command, now, writes))
     }
 
@@ -534,11 +532,9 @@ impl Writer {
             outbox::put_alert(c, alert, now)?;
         }
         for record in &writes.ops {
-            let refusal = record.refusal.as_ref().map(crate::domain::ledger::Refusal::code);
-            c.prepare_cached("INSERT OR IGNORE INTO ops(id, fingerprint, refusal, seq, ts) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+            c.prepare_cached("INSERT OR IGNORE INTO ops(id, fingerprint, seq, ts) VALUES (?1, ?2, ?3, ?4)")?.execute((
                 record.id.0,
                 record.fingerprint,
-                refusal,
                 record.seq,
                 now.0,
             ))?;
@@ -582,10 +578,10 @@ fn hold_wallet(c: &Connection, state: &mut State, wallet: Wallet) -> rusqlite::R
     Ok(())
 }
 
-/// A recorded command. Refusals are recorded for reserves only, whose ids are not asked for again: the record is for people.
+/// A recorded command. Rows with a refusal are of reserves: earlier versions kept them for people to read.
 fn op(c: &Connection, id: OpId) -> rusqlite::Result<Option<OpRecord>> {
     c.prepare_cached("SELECT fingerprint, seq FROM ops WHERE id = ?1 AND refusal IS NULL")?
-        .query_row([id.0], |row| Ok(OpRecord { id, fingerprint: row.get(0)?, refusal: None, seq: row.get(1)? }))
+        .query_row([id.0], |row| Ok(OpRecord { id, fingerprint: row.get(0)?, seq: row.get(1)? }))
         .optional()
 }
 
