@@ -1,6 +1,6 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
-use super::connection::Database;
+use super::connection::{Database, from_sqlite};
 use super::export;
 use super::inspect::Inspector;
 use super::node::{Node, dead_epochs};
@@ -154,20 +154,9 @@ impl Ledger for SqliteLedger {
     }
 
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
-        self.database.with(|c| {
-            let sql = format!(
-                "SELECT {} FROM journal j WHERE seq > ?1 AND (?2 IS NULL OR order_id = ?2) AND (?3 IS NULL \
-                 OR order_id IN (SELECT o.id FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE w.name = ?3) \
-                 OR (order_id IS NULL AND kind <> 3 AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
-                rows::EVENT_COLUMNS
-            );
-            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let events: Vec<(Event, Hash)> = c
-                .prepare_cached(&sql)?
-                .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
-                .collect::<rusqlite::Result<_>>()?;
-            events.into_iter().map(|(event, _)| named(c, event)).collect()
-        })
+        // A connection of its own: calls must not wait while the journal is read.
+        let connection = self.database.connect()?;
+        entries(&connection, query).map_err(|error| from_sqlite(&error))
     }
 
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
@@ -229,6 +218,23 @@ impl Drop for SqliteLedger {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// An order's are looked for from its reserve on.
+fn entries(c: &Connection, query: &EntryQuery) -> rusqlite::Result<Vec<Journal>> {
+    let sql = format!(
+        "SELECT {} FROM journal j WHERE seq > max(?1, coalesce((SELECT reserve_seq - 1 FROM orders WHERE id = ?2), 0)) \
+         AND (?2 IS NULL OR order_id = ?2) AND (?3 IS NULL \
+         OR order_id IN (SELECT o.id FROM orders o JOIN wallets w ON w.id = o.wallet_id WHERE w.name = ?3) \
+         OR (order_id IS NULL AND kind <> 3 AND json_extract(payload, '$.wallet') = ?3)) ORDER BY seq LIMIT ?4",
+        rows::EVENT_COLUMNS
+    );
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let events: Vec<(Event, Hash)> = c
+        .prepare(&sql)?
+        .query_map((query.after_seq, query.order.map(|id| id.0), query.wallet.as_deref(), limit), rows::event)?
+        .collect::<rusqlite::Result<_>>()?;
+    events.into_iter().map(|(event, _)| named(c, event)).collect()
 }
 
 pub(super) fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {
