@@ -295,6 +295,15 @@ pub struct SettlePayload {
     pub reference: Option<Arc<str>>,
 }
 
+impl SettlePayload {
+    /// How an order ended whose gateway died.
+    pub(super) const CRASH: &'static str = "crash";
+
+    pub(super) fn has_crashed(&self) -> bool {
+        self.finish == Self::CRASH
+    }
+}
+
 /// Who earns a part of the fee, and how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderShare {

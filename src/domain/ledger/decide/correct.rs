@@ -1,7 +1,7 @@
 //! Owns: what is changed after an order has ended: refunds, and true-ups when evidence or a new rating comes. Only new entries.
 //! Refuses to know: why (the operation's reference says so).
 
-use super::order::{CRASH, Charge};
+use super::order::Charge;
 use super::{Desk, posting};
 use crate::base::{Money, OrderId};
 use crate::domain::ledger::account::{AccountId, AccountPath};
@@ -220,7 +220,7 @@ impl Desk<'_> {
     /// The order's own cost; beside the postings, what of the new cost is the platform's loss by the settlement policy.
     fn main_cost(&mut self, order: &Order, true_up: &TrueUp, before: &SettlePayload) -> (Vec<Posting>, i64) {
         let provider = &*true_up.provider;
-        let (crashed, unused) = (before.finish == CRASH, order.state == OrderState::Released);
+        let (crashed, unused) = (before.has_crashed(), order.state == OrderState::Released);
         let booked = order.cost.map_or(if crashed { before.suspense_nano } else { 0 }, Money::as_nano);
         let (standing, owed) = if waits(true_up, before) {
             (Standing { suspended: 0, owed: booked }, AccountPath::Suspense(provider))

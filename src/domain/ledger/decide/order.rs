@@ -16,8 +16,6 @@ use crate::domain::ledger::state::Wallet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// How an order ended whose gateway died.
-pub(super) const CRASH: &str = "crash";
 /// Losses that have a line of their own in an entry.
 const MAX_LOSSES: usize = 3;
 
@@ -236,7 +234,7 @@ impl Desk<'_> {
             postings.extend(posting(debit, credit, order.input_cost.as_nano(), PostingCode::CrashLoss));
         }
         let suspense_nano = order.input_cost.as_nano();
-        let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, CRASH) };
+        let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, SettlePayload::CRASH) };
         let event = self.event(EventKind::Recover, &recovered, postings);
         let reply = self.finish(event, &order, |order| order.state = OrderState::Released)?;
         self.settle_in_budgets(&order.counted, &[], None);
