@@ -46,6 +46,7 @@ fn reserve(order: OrderId, wallet: &Arc<str>, node: (i64, i64)) -> Command {
         operation: "chat",
         model: "gpt-4o-mini".into(),
         endpoint: "openai/gpt-4o-mini".into(),
+        fallbacks: Vec::new(),
         provider: "openai".into(),
         hold: Some(Money::nano(9_600_000)),
         least: None,

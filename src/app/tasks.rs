@@ -35,9 +35,9 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &Handle, stop: &watch::Rece
         runtime.spawn(every(SWEEP_EVERY, Arc::downgrade(gateway), stop.clone(), |gateway| {
             Box::pin(async move {
                 let now = gateway.clock.now();
+                sweep(&*gateway.ledger, &gateway.pipeline.in_flight, gateway.settings.ledger.hold_timeout, now).await;
                 expire_grants(&gateway, now).await;
                 forget_answers(&gateway, now).await;
-                sweep(&*gateway.ledger, &gateway.pipeline.in_flight, gateway.settings.ledger.hold_timeout, now).await;
             })
         })),
     ];
@@ -110,12 +110,19 @@ async fn forget_answers(gateway: &Gateway, now: Timestamp) {
 
 /// Takes back what is left of grants whose day has come.
 async fn expire_grants(gateway: &Gateway, now: Timestamp) {
-    let expired = match gateway.ledger.expired_grants(now) {
-        Ok(expired) => expired,
-        Err(error) => return tracing::error!(%error, "expired grants cannot be read"),
+    let ledger = Arc::clone(&gateway.ledger);
+    let expired = match tokio::task::spawn_blocking(move || ledger.expired_grants(now)).await {
+        Ok(Ok(expired)) => expired,
+        Ok(Err(error)) => return tracing::error!(%error, "expired grants cannot be read"),
+        Err(panic) => return tracing::error!(%panic, "expired grants cannot be read"),
     };
-    for (wallet, grant) in expired {
-        if let Err(error) = gateway.ledger.submit(Command::ExpireGrant { wallet: Arc::clone(&wallet), grant }).wait().await {
+    // All at once: they share commits.
+    let submitted: Vec<_> = expired
+        .into_iter()
+        .map(|(wallet, grant)| (Arc::clone(&wallet), gateway.ledger.submit(Command::ExpireGrant { wallet, grant })))
+        .collect();
+    for (wallet, ticket) in submitted {
+        if let Err(error) = ticket.wait().await {
             tracing::error!(%wallet, %error, "an expired grant could not be taken back yet");
         }
     }

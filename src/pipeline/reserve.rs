@@ -150,6 +150,7 @@ fn command(cx: &Context, facts: &RequestFacts, ask: &Ask, ledger: &dyn Ledger) -
         operation: cx.call.operation.name(),
         model: Arc::clone(&facts.model),
         endpoint: Arc::clone(&first.id),
+        fallbacks: cx.plan.iter().skip(1).map(|endpoint| Arc::clone(&endpoint.id)).collect(),
         provider: Arc::clone(&first.provider_name),
         hold: hold(cx, facts, ask.output)?,
         least: ask.least_output.map(|output| hold(cx, facts, output)).transpose()?.flatten(),

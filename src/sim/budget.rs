@@ -21,6 +21,8 @@ enum Whose {
     Path(&'static str, &'static [usize]),
     Batch,
     Gamma,
+    /// Where two may serve: what the second has served.
+    Beta,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,7 @@ impl Scenario {
             plan("lab-daily", Whose::Path("/lab", &[3, 4]), Every::Day, money, 3_000_000, Some(402)),
             plan("batch-lifetime", Whose::Batch, Every::Ever, money, 8_000_000, Some(402)),
             plan("gamma", Whose::Gamma, Every::Hour, Unit::Requests, 6, Some(402)),
+            plan("beta", Whose::Beta, Every::Day, money, 6_000_000, Some(402)),
             plan("all", Whose::Everybody, Every::Day, money, 2_000_000, None),
         ]
         .into_iter()
@@ -71,13 +74,14 @@ impl Scenario {
 
 impl BudgetPlan {
     /// Does this call count?
-    pub(super) fn counts(&self, call: &CallPlan) -> bool {
+    pub(super) fn counts(&self, call: &CallPlan, served: Option<&str>) -> bool {
         match self.whose {
             Whose::Everybody => true,
             Whose::Wallet(wallet) | Whose::Key(wallet) => call.wallet == wallet,
             Whose::Path(_, wallets) => wallets.contains(&call.wallet),
             Whose::Batch => call.label == Some(BATCH),
             Whose::Gamma => call.target == Target::OfGamma,
+            Whose::Beta => served == Some("beta/m"),
         }
     }
 
@@ -102,6 +106,7 @@ impl BudgetPlan {
             Whose::Path(path, _) => scope.user_path = UserPath::parse(path).ok(),
             Whose::Batch => scope.label = Some(BATCH.to_owned()),
             Whose::Gamma => scope.model = Some(ModelPattern::new("gamma/*")),
+            Whose::Beta => scope.model = Some(ModelPattern::new("beta/*")),
         }
         Budget {
             id: 0,

@@ -129,6 +129,7 @@ fn reserve_again(receipt: &OrderReceipt, order: OrderId) -> Reserve {
         operation: "chat",
         model: (&*reserve.model).into(),
         endpoint: (&*reserve.endpoint).into(),
+        fallbacks: Vec::new(),
         provider: (&*reserve.provider).into(),
         hold: reserve.priced.then_some(receipt.order.hold),
         least: None,

@@ -344,6 +344,6 @@ fn true_up(process: &Process, ledger: &dyn Ledger, call: u32) -> Option<Action> 
         usage_source: UsageSource::Provider,
         amounts,
         losses: Vec::new(),
-        follows: Some(Box::new(Follows { seq: receipt.order.final_seq?, settled: settled.clone() })),
+        follows: Some(Box::new(Follows { seq: receipt.order.final_seq?, settled: settled.clone(), as_of_seq: i64::MAX, closed: None })),
     })))
 }

@@ -9,7 +9,7 @@ use super::{NoArguments, read};
 use crate::app::Gateway;
 use crate::app::gateway::op_id;
 use crate::base::{Money, Result};
-use crate::domain::ledger::{Action, Adjust, Balance, Invoice, LedgerReader, Payout};
+use crate::domain::ledger::{AccountPath, Action, Adjust, Balance, Invoice, LedgerReader, Payout};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ pub(super) fn builders(gateway: &Gateway, arguments: &[u8]) -> Result<Value> {
     let view = |(name, balance): &(std::sync::Arc<str>, Balance)| {
         json!({
             "builder": **name,
-            "account": format!("builder:{name}:payable"),
+            "account": AccountPath::Builder(name).to_string(),
             "credited": Money::nano(balance.credits),
             "debited": Money::nano(balance.debits),
             "owed": Money::nano(balance.credit_balance()),

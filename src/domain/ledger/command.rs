@@ -64,6 +64,8 @@ pub struct Reserve {
     pub model: Arc<str>,
     /// The first candidate.
     pub endpoint: Arc<str>,
+    /// The candidates after it: any of them may serve.
+    pub fallbacks: Vec<Arc<str>>,
     pub provider: Arc<str>,
     /// The most this call may be charged; `None` when no price is known.
     pub hold: Option<Money>,
@@ -176,8 +178,7 @@ impl Settle {
     }
 }
 
-/// Why the ledger says no. A refused reserve is recorded for people to read; asked again it is decided anew, and a new try has
-/// a new id.
+/// Why the ledger says no. A refused reserve leaves nothing in the ledger: the call's record tells of it, and a new try has a new id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownWallet,

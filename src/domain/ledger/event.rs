@@ -275,6 +275,9 @@ pub struct SettlePayload {
     pub builder: Option<BuilderShare>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absorbed_nano: i64,
+    /// Budgets that held for the order because of an endpoint that did not serve it: nothing is spent in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
     /// Corrections only: attempts that did not serve and whose cost is known by now. It is owed, no longer in suspense.
@@ -302,6 +305,13 @@ pub struct SettlePayload {
 }
 
 impl SettlePayload {
+    /// How an order ended whose gateway died.
+    pub(super) const CRASH: &'static str = "crash";
+
+    pub(super) fn has_crashed(&self) -> bool {
+        self.finish == Self::CRASH
+    }
+
     /// The provider's own figure of the cost, on whatever key.
     pub fn reported_cost(&self) -> Option<Exact> {
         let unpriced = self.cost_exact.filter(|_| self.cost_source == CostSource::Reported);

@@ -105,6 +105,9 @@ pub struct Counted {
     /// Held in the window's unit while the order is open.
     #[serde(rename = "h")]
     pub held: i64,
+    /// Only because of an endpoint that may serve; the budget keeps nothing if another one does.
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_endpoint: bool,
 }
 
 /// An order as projected from the journal. Details (model, usage, attempts, exact amounts) stand in its events' payloads.

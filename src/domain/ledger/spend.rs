@@ -5,6 +5,7 @@
 //! [0, hold], whatever estimate is booked meanwhile.
 
 use super::command::{Attempt, AttemptOutcome};
+use super::event::SettlePayload;
 use super::order::{CostSource, OrderState, UsageSource};
 use super::reader::Span;
 use super::store::OrderReceipt;
@@ -146,7 +147,7 @@ impl OrderReceipt {
     }
 
     fn has_crashed(&self) -> bool {
-        self.settlement.as_ref().is_some_and(|settled| &*settled.finish == "crash")
+        self.settlement.as_ref().is_some_and(SettlePayload::has_crashed)
     }
 
     fn served(&self) -> Spend {

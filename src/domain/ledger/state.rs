@@ -3,7 +3,7 @@
 
 use super::account::{Account, AccountId, AccountPath, Balance};
 use super::chain::Hash;
-use super::command::{Command, Refusal, Reserve};
+use super::command::{Command, Reserve};
 use super::event::{AccountPayload, Event, EventKind};
 use super::once::{Once, OnceRecord, SealedAnswer};
 use super::order::Order;
@@ -68,13 +68,12 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The record of a cold command or of a refused reserve: same id, same answer.
+/// The record of a cold command: same id, same answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpRecord {
     pub id: OpId,
     /// What was asked, to tell a repetition from a conflict.
     pub fingerprint: [u8; 32],
-    pub refusal: Option<Refusal>,
     pub seq: i64,
 }
 
@@ -199,6 +198,7 @@ impl State {
                 user_path: &reserve.user_path,
                 model: &reserve.model,
                 endpoint: &reserve.endpoint,
+                fallbacks: &reserve.fallbacks,
                 labels: &reserve.labels,
             })
         })

@@ -14,9 +14,11 @@ pub struct Spender<'a> {
     /// Printed form of the key's id.
     pub key: Option<&'a str>,
     pub user_path: &'a UserPath,
-    /// As requested, and as `provider/model`.
+    /// As requested.
     pub model: &'a str,
+    /// As `provider/model`: the first candidate, and those that serve where it fails.
     pub endpoint: &'a str,
+    pub fallbacks: &'a [Arc<str>],
     pub labels: &'a [Arc<str>],
 }
 
@@ -32,11 +34,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Does the model fit, by this name of it?
+    pub fn is_of(&self, model: &str) -> bool {
+        self.model.as_ref().is_none_or(|pattern| pattern.matches(model))
+    }
+
     pub fn fits(&self, spender: &Spender<'_>) -> bool {
         self.key.as_deref().is_none_or(|key| spender.key == Some(key))
             && self.user_path.as_ref().is_none_or(|path| path.contains(spender.user_path))
             && self.wallet.as_deref().is_none_or(|wallet| wallet == spender.wallet)
-            && self.model.as_ref().is_none_or(|model| model.matches(spender.model) || model.matches(spender.endpoint))
+            && (self.is_of(spender.model) || self.is_of(spender.endpoint) || spender.fallbacks.iter().any(|endpoint| self.is_of(endpoint)))
             && self.label.as_deref().is_none_or(|label| spender.labels.iter().any(|own| &**own == label))
     }
 }
@@ -142,8 +149,16 @@ mod tests {
     fn every_given_member_must_fit() {
         let path = UserPath::parse("/team/app").unwrap();
         let labels: [Arc<str>; 1] = ["batch".into()];
-        let spender =
-            Spender { wallet: "w", key: Some("key_1"), user_path: &path, model: "gpt-4o", endpoint: "openai/gpt-4o", labels: &labels };
+        let fallbacks: [Arc<str>; 1] = ["openai/gpt-4o".into()];
+        let spender = Spender {
+            wallet: "w",
+            key: Some("key_1"),
+            user_path: &path,
+            model: "gpt-4o",
+            endpoint: "azure/gpt-4o",
+            fallbacks: &fallbacks,
+            labels: &labels,
+        };
         let team = Scope { user_path: UserPath::parse("/team").ok(), ..Scope::default() };
         assert!(Scope::default().fits(&spender) && team.fits(&spender));
         assert!(Scope { model: Some(ModelPattern::new("openai/*")), label: Some("batch".into()), ..team.clone() }.fits(&spender));

@@ -28,7 +28,7 @@ impl Audit<'_> {
             self.expect(Rule::Budget, id.is_some(), || format!("budget {} is gone", plan.name));
             let Some(id) = id else { continue };
             let mut made: BTreeMap<i64, Spent> = BTreeMap::new();
-            for case in cases.iter().filter(|case| plan.counts(&case.plan)) {
+            for case in cases.iter().filter(|case| plan.counts(&case.plan, case.settled.endpoint.as_deref())) {
                 let sum = made.entry(plan.window(case.receipt.order.created_at)).or_default();
                 let (spent, unforeseen) = taken(&plan, case);
                 sum.spent += spent;

@@ -29,7 +29,7 @@ pub(crate) fn order(n: u8) -> OrderId {
     OrderId([n; 16])
 }
 
-/// Never the id of an order: refused reserves are recorded beside operations.
+/// Never the id of an order.
 fn op(n: u8) -> OpId {
     let mut id = [n; 16];
     id[0] = 0xff;
@@ -58,6 +58,7 @@ pub(crate) fn reserving(n: u8, wallet: &str, hold_nano: Option<i64>) -> Reserve 
         operation: "chat",
         model: "m".into(),
         endpoint: "acme/m".into(),
+        fallbacks: Vec::new(),
         provider: PROVIDER.into(),
         hold: hold_nano.map(Money::nano),
         least: None,

@@ -405,3 +405,18 @@ fn case_16_one_rounding() {
         assert_eq!(charged(memory.run(&settle(n, tokens))).1, Some(charge));
     }
 }
+
+#[test]
+fn an_unpriced_call_needs_some_credit_to_be_left() {
+    let mut memory = Memory::new();
+    memory.run(&open(1, "w", WalletKind::Postpaid, Some(1000)));
+    let unpriced = |n| Command::Reserve(Box::new(reserving(n, "w", None)));
+    assert_eq!(memory.run(&unpriced(9)), Reply::Held { hold: Money::ZERO });
+    memory.run(&reserve(10, "w", 1000));
+    let refused = |reply| matches!(reply, Reply::Refused(refusal) if refusal.code() == "over_credit_limit");
+    assert!(refused(memory.run(&unpriced(11))));
+    // A price of nothing is a price: what is free goes on.
+    assert_eq!(memory.run(&reserve(12, "w", 0)), Reply::Held { hold: Money::ZERO });
+    memory.run(&release(10));
+    assert_eq!(memory.run(&unpriced(13)), Reply::Held { hold: Money::ZERO });
+}

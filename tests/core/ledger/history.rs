@@ -71,10 +71,11 @@ fn act(now: i64) -> impl Strategy<Value = Act> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let spender = (option::of(0..2_u8), select(&PATHS[..]), select(&MODELS[..]), option::of(select(&LABELS[..])));
+    let spender =
+        (option::of(0..2_u8), select(&PATHS[..]), select(&MODELS[..]), option::of(select(&LABELS[..])), option::of(Just("other/m")));
     let mark = option::weighted(0.3, (0..3_u8, prop_oneof![Just(1000_i64), Just(100 * HOUR_MS)]));
     let hold = (option::weighted(0.9, amount()), option::weighted(0.4, some()), 0..4_i64);
-    (wallet(), hold, mark, spender).prop_map(|(wallet, (hold, least, lasts), mark, (key, path, model, label))| Call {
+    (wallet(), hold, mark, spender).prop_map(|(wallet, (hold, least, lasts), mark, (key, path, model, label, fallback))| Call {
         wallet,
         hold,
         least,
@@ -83,6 +84,7 @@ fn call() -> impl Strategy<Value = Call> {
         key,
         path,
         model,
+        fallback,
         label,
     })
 }
@@ -90,13 +92,9 @@ fn call() -> impl Strategy<Value = Call> {
 fn used() -> impl Strategy<Value = Used> {
     let lost = prop_oneof![3 => Just(0), 1 => some()];
     let reported = option::weighted(0.3, amount());
-    (amount(), select(&ENDS[..]), any::<bool>(), lost, reported).prop_map(|(tokens, end, with_builder, lost, reported)| Used {
-        tokens,
-        end,
-        with_builder,
-        lost,
-        reported,
-    })
+    (amount(), select(&ENDS[..]), any::<bool>(), lost, reported, any::<bool>()).prop_map(
+        |(tokens, end, with_builder, lost, reported, by_fallback)| Used { tokens, end, with_builder, lost, reported, by_fallback },
+    )
 }
 
 fn step(now: i64) -> impl Strategy<Value = Step> {
@@ -119,7 +117,7 @@ pub(crate) fn budget() -> impl Strategy<Value = Budget> {
         option::weighted(0.3, 0..2_u8),
         option::weighted(0.3, select(&PATHS[..])),
         option::weighted(0.3, wallet()),
-        option::weighted(0.2, select(&["m*", "m", "n"][..])),
+        option::weighted(0.2, select(&["m*", "m", "n", "acme/*", "other/*"][..])),
         option::weighted(0.2, select(&LABELS[..])),
     );
     let cap = prop_oneof![0..4_i64, 1..9000_i64];

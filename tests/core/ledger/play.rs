@@ -70,6 +70,7 @@ fn reserve(n: u8, call: &Call, now: Timestamp, node: (i64, i64)) -> Reserve {
         user_path: UserPath::parse(call.path).unwrap(),
         labels: call.label.into_iter().map(Arc::from).collect(),
         model: call.model.into(),
+        fallbacks: call.fallback.into_iter().map(Arc::from).collect(),
         input_cost: Money::nano(INPUT_COST),
         expires_at: Timestamp(now.0 + call.lasts_ms),
         node: node.0,
@@ -111,6 +112,7 @@ fn settle(n: u8, used: &Used) -> Settle {
     };
     let losses = [used.lost].into_iter().filter(|lost| *lost > 0);
     let ended = Settle {
+        endpoint: Some(if used.by_fallback { "other/m" } else { "acme/m" }.into()),
         usage,
         builder: used.with_builder.then(|| "bob".into()),
         losses: losses.map(|cost_nano| Loss { provider: "other".into(), cost_nano }).collect(),

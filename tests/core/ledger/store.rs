@@ -458,3 +458,34 @@ fn the_journal_is_read_by_wallet_by_order_and_in_pages() {
     let of_order = EntryQuery { order: Some(order(11)), limit: 100, ..EntryQuery::default() };
     assert_eq!(kinds(&of_order), [EventKind::Reserve, EventKind::Finalize]);
 }
+
+/// As the usual umask leaves files to be read by everybody.
+#[cfg(unix)]
+#[test]
+fn nobody_else_reads_the_files_of_a_new_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    let files: Vec<_> = fs::read_dir(store.path().parent().unwrap()).unwrap().map(Result::unwrap).collect();
+    // A lock's file has nothing in it.
+    let full = files.iter().filter(|file| file.metadata().unwrap().len() > 0);
+    let modes: BTreeMap<_, _> = full.map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777)).collect();
+    assert_eq!(modes.len(), 3, "file, log and index: {modes:?}");
+    assert!(modes.values().all(|mode| *mode == 0o600), "{modes:?}");
+}
+
+#[test]
+fn a_refused_reserve_leaves_nothing_on_the_disk() {
+    let store = Store::new();
+    store.run(open(1, "w", WalletKind::Prepaid, None));
+    let rows = || -> (i64, i64) {
+        let sql = "SELECT (SELECT count(*) FROM ops), (SELECT count(*) FROM journal)";
+        store.raw().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let (before, log) = (rows(), || fs::metadata(store.path().with_file_name("l.db-wal")).unwrap().len());
+    let written = log();
+    for n in 10..20 {
+        assert!(matches!(reserve_here(&store, n, "w", 1000), Reply::Refused(_)));
+    }
+    assert_eq!((rows(), log()), (before, written));
+}

@@ -2,13 +2,14 @@
 
 use super::house::{House, ask, ask_stream, code, endpoint, header, text};
 use super::scripted::{Act, Scripted, broken, counted, done, error_event, finished, said};
-use crate::ledger::reserving;
+use crate::ledger::{of_model, reserving};
 use gotoai::app::sweep;
 use gotoai::base::{Clock, Money};
 use gotoai::domain::catalog::Endpoint;
 use gotoai::domain::health::{BreakerPolicy, BreakerState, EndpointHealth};
 use gotoai::domain::ledger::{AttemptOutcome, Command, Ledger, OrderState};
 use gotoai::domain::provider::FaultKind;
+use gotoai::domain::risk::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -282,4 +283,18 @@ async fn an_open_breaker_is_passed_over() {
         assert_eq!(counts(&providers), expected);
         house.left().await;
     }
+}
+
+#[tokio::test]
+async fn a_budget_of_a_model_counts_what_it_serves_in_anothers_place() {
+    let (house, providers) = two([Act::json(500, "{}")], [Act::served()]).await;
+    // One call holds up to 100 tokens of output at 2 000 nano-units.
+    house.limit(of_model("b/*", Unit::Money, 300_000));
+    house.chat(&ask("m")).await;
+    house.left().await;
+    let spent = house.limits()[0];
+    assert_eq!((spent.held, spent.spent), (0, 20_000));
+    house.limit(of_model("b/m", Unit::Money, 10));
+    assert_eq!(code(house.chat(&ask("m")).await).await, "budget_exceeded");
+    assert_eq!(counts(&providers), (1, 1), "nobody was asked");
 }

@@ -11,6 +11,7 @@ use gotoai::domain::health::{BreakerPolicy, EndpointHealth, RetryPolicy};
 use gotoai::domain::identity::KeyRing;
 use gotoai::domain::ledger::{Command, Durability, EntryQuery, EventKind, Journal, Ledger, Order, OrderReceipt, OrderState, WalletKind};
 use gotoai::domain::provider::{Family, Provider};
+use gotoai::domain::risk::{Budget, BudgetStore, Used};
 use gotoai::domain::usage::{CallRecord, Recorder};
 use gotoai::pipeline::{Call, Credential, InFlight, Pipeline, Reply, ReplyBody, ResponseCache, Snapshot};
 use gotoai::protocol::Operation;
@@ -91,7 +92,7 @@ pub(crate) struct House {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) ledger: Arc<SqliteLedger>,
     records: Arc<Records>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a call left behind: its record, and its order if it got that far.
@@ -157,7 +158,17 @@ impl House {
             recorder: Arc::clone(&records) as Arc<dyn Recorder>,
             in_flight: InFlight::default(),
         };
-        Self { pipeline: Arc::new(pipeline), ledger, records, _folder: folder }
+        Self { pipeline: Arc::new(pipeline), ledger, records, folder }
+    }
+
+    pub(crate) fn limit(&self, budget: Budget) {
+        Database::open(&self.folder.path().join("l.db")).unwrap().insert_budget(budget, Clock::system().now()).unwrap();
+    }
+
+    /// What the budgets have used.
+    pub(crate) fn limits(&self) -> Vec<Used> {
+        let database = Database::open(&self.folder.path().join("l.db")).unwrap();
+        database.list_budgets(Clock::system().now()).unwrap().into_iter().map(|(_, used)| used).collect()
     }
 
     pub(crate) async fn chat(&self, body: &Value) -> Reply {

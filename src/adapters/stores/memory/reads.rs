@@ -4,8 +4,8 @@
 use super::rows::Rows;
 use crate::base::{Error, ErrorKind, Money, Result, Timestamp};
 use crate::domain::ledger::{
-    EntryQuery, Event, EventKind, Grant, GrantSummary, Journal, NamedPosting, Order, OrderReceipt, OrderState, Report, Verifier, Wallet,
-    WalletKind, WalletSummary,
+    AccountPath, EntryQuery, Event, EventKind, Grant, GrantSummary, Journal, NamedPosting, Order, OrderReceipt, OrderState, Report,
+    Verifier, Wallet, WalletKind, WalletSummary,
 };
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Rows {
             (WalletKind::Prepaid, _) => Some(own_money),
             (WalletKind::Postpaid, limit) => limit.map(|limit| own_money + (limit.as_nano() - owed).max(0)),
         };
-        let leaving = format!("wallet:{}:cashout", wallet.name);
+        let leaving = AccountPath::CashOut(&wallet.name).to_string();
         let paying_out =
             self.accounts.iter().find(|account| *account.path == leaving).map_or(0, |account| self.balance(account.id).credit_balance());
         let own = || self.orders.iter().filter(|order| order.wallet_id == wallet.id);

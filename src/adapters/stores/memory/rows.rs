@@ -81,7 +81,7 @@ impl Rows {
         state.balances = self.accounts.iter().map(|account| (account.id, (self.balance(account.id), account.guard))).collect();
         state.orders = self.orders.iter().map(|order| (order.id, order.clone())).collect();
         // Refusals are kept for people to read; asked again, a reserve is decided anew.
-        state.ops = self.ops.values().filter(|op| op.refusal.is_none()).map(|op| (op.id, op.clone())).collect();
+        state.ops = self.ops.values().map(|op| (op.id, op.clone())).collect();
         state.prices = self.prices.iter().map(|price| (price.hash, Arc::clone(price))).collect();
         state.budgets.clone_from(&self.budgets);
         state.windows.clone_from(&self.windows);

@@ -42,9 +42,9 @@ impl Database {
             std::fs::create_dir_all(folder)
                 .map_err(|error| storage(format!("cannot make the data directory '{}': {error}", folder.display())))?;
         }
+        restrict(path).map_err(|error| storage(format!("cannot open the database '{}': {error}", path.display())))?;
         let mut connection = connect(path)?;
         migrate(&mut connection, path)?;
-        restrict(path);
         Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(connection)), progress: Arc::default() })
     }
 
@@ -127,15 +127,28 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     run(connection).map_err(|error| wrong(format!("cannot be prepared: {error}")))?.map_err(wrong)
 }
 
-/// The file holds key digests and money: nobody else on the machine needs to read it.
+/// The file holds key digests and money: nobody else on the machine needs to read it. A new one is made before SQLite opens it, which
+/// gives log and index beside it the file's own mode. One that is there is not opened: closing it would take SQLite's locks away.
 #[cfg(unix)]
-fn restrict(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+fn restrict(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        // What is another user's stays as its owner set it.
+        let _ = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600));
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn restrict(_: &Path) {}
+fn restrict(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
 
 fn storage(message: String) -> Error {
     Error::new(ErrorKind::Storage, message)

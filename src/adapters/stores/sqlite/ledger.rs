@@ -1,7 +1,7 @@
 //! Owns: the ledger on SQLite as the rest of the house sees it: submits to the writer, reads beside it, recovery at open.
 
 use super::answer::Answer;
-use super::connection::Database;
+use super::connection::{Database, from_sqlite};
 use super::export;
 use super::inspect::Inspector;
 use super::node::{Node, Owner, owners};
@@ -243,14 +243,9 @@ impl Ledger for SqliteLedger {
     }
 
     fn entries(&self, query: &EntryQuery) -> Result<Vec<Journal>> {
-        self.database.with(|c| {
-            let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-            let (id, wallet) = (query.order.map(|id| id.0), query.wallet.as_deref());
-            let sql = if id.is_some() { receipts::entries_of_order() } else { entries_of_all() };
-            let events: Vec<(Event, Hash)> =
-                c.prepare_cached(&sql)?.query_map((query.after_seq, id, wallet, limit), rows::event)?.collect::<rusqlite::Result<_>>()?;
-            events.into_iter().map(|(event, _)| named(c, event)).collect()
-        })
+        // A connection of its own: calls must not wait while the journal is read.
+        let connection = self.database.connect()?;
+        entries(&connection, query).map_err(|error| from_sqlite(&error))
     }
 
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled> {
@@ -322,6 +317,15 @@ impl Drop for SqliteLedger {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn entries(c: &Connection, query: &EntryQuery) -> rusqlite::Result<Vec<Journal>> {
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let (id, wallet) = (query.order.map(|id| id.0), query.wallet.as_deref());
+    let sql = if id.is_some() { receipts::entries_of_order() } else { entries_of_all() };
+    let events: Vec<(Event, Hash)> =
+        c.prepare(&sql)?.query_map((query.after_seq, id, wallet, limit), rows::event)?.collect::<rusqlite::Result<_>>()?;
+    events.into_iter().map(|(event, _)| named(c, event)).collect()
 }
 
 pub(super) fn named(c: &Connection, event: Event) -> rusqlite::Result<Journal> {

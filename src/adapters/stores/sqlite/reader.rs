@@ -246,7 +246,7 @@ pub(super) fn grants(c: &Connection, wallet: &Wallet) -> rusqlite::Result<Vec<Gr
 
 /// What is on its way out of a wallet.
 pub(super) fn paying_out(c: &Connection, wallet: &Wallet) -> rusqlite::Result<Money> {
-    let path = format!("wallet:{}:cashout", wallet.name);
+    let path = AccountPath::CashOut(&wallet.name).to_string();
     let found = c
         .prepare_cached("SELECT b.credits - b.debits FROM accounts a JOIN balances b ON b.account_id = a.id WHERE a.path = ?1")?
         .query_row([path], |row| row.get(0))

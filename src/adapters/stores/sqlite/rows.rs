@@ -107,7 +107,7 @@ pub(super) fn insert_orders(c: &Connection, orders: &[Order]) -> rusqlite::Resul
 pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a Order>) -> rusqlite::Result<()> {
     let mut statement = c.prepare_cached(
         "UPDATE orders SET state = ?2, charge = ?3, pass_through = ?4, fee = ?5, cost = ?6, overrun = ?7, final_seq = ?8, finished_at = ?9, \
-         parts = ?10, builder = ?11, builder_fee = ?12 WHERE id = ?1 AND (state = 0 OR ((state = 3 OR (state = 2 AND cost IS NULL)) AND (?2 = 4 OR ?2 = 7)))",
+         parts = ?10, builder = ?11, builder_fee = ?12, counted = ?13 WHERE id = ?1 AND (state = 0 OR ((state = 3 OR (state = 2 AND cost IS NULL)) AND (?2 = 4 OR ?2 = 7)))",
     )?;
     for order in orders {
         let changed = statement.execute((
@@ -123,6 +123,7 @@ pub(super) fn update_orders<'a>(c: &Connection, orders: impl Iterator<Item = &'a
             listed(&order.parts),
             order.builder.as_ref().map(|(name, _)| &**name),
             order.builder.as_ref().map_or(0, |(_, share)| share.as_nano()),
+            listed(&order.counted),
         ))?;
         one(changed)?;
     }

@@ -49,11 +49,13 @@ impl Desk<'_> {
     }
 
     /// Takes a hold of each window.
-    pub(super) fn count_in_budgets(&mut self, windows: &[WindowId], hold: Money) -> Vec<Counted> {
-        let budget = |id: i64| self.state.budgets.iter().find(|budget| budget.id == id);
+    pub(super) fn count_in_budgets(&mut self, windows: &[WindowId], model: &str, hold: Money) -> Vec<Counted> {
         let counted: Vec<Counted> = windows
             .iter()
-            .filter_map(|(id, start)| Some(Counted { budget: *id, start_ms: *start, held: budget(*id)?.takes(hold) }))
+            .filter_map(|(id, start)| {
+                let budget = self.budget(*id)?;
+                Some(Counted { budget: *id, start_ms: *start, held: budget.takes(hold), by_endpoint: !budget.scope.is_of(model) })
+            })
             .collect();
         self.hold_in_budgets(&counted);
         counted
@@ -62,7 +64,7 @@ impl Desk<'_> {
     /// Takes more of the windows that count money.
     pub(super) fn extend_count(&mut self, counted: &mut [Counted], by: Money) {
         for one in counted {
-            let is_money = self.state.budgets.iter().any(|budget| budget.id == one.budget && budget.unit == Unit::Money);
+            let is_money = self.budget(one.budget).is_some_and(|budget| budget.unit == Unit::Money);
             if is_money {
                 self.hold_in_budgets(&[Counted { held: by.as_nano(), ..*one }]);
                 one.held = one.held.saturating_add(by.as_nano());
@@ -73,12 +75,23 @@ impl Desk<'_> {
     /// How much more of `asked` an open order may hold.
     pub(super) fn extend_in_budgets(&self, counted: &[Counted], asked: Money) -> Money {
         let left = counted.iter().filter_map(|one| {
-            let budget = self.state.budgets.iter().find(|budget| budget.id == one.budget)?;
+            let budget = self.budget(one.budget)?;
             let used = self.used((one.budget, one.start_ms));
             let counts = matches!(budget.limit, Limit::Hard { .. }) && budget.unit == Unit::Money;
             counts.then(|| Money::nano(budget.left(used)))
         });
         left.fold(asked, Money::min)
+    }
+
+    fn budget(&self, id: i64) -> Option<&Budget> {
+        self.state.budgets.iter().find(|budget| budget.id == id)
+    }
+
+    /// Budgets that held for this order because of another endpoint than the one that served.
+    pub(super) fn uncounted(&self, counted: &[Counted], served: Option<&Arc<str>>) -> Vec<i64> {
+        let Some(served) = served else { return Vec::new() };
+        let others = counted.iter().filter(|one| one.by_endpoint).filter_map(|one| self.budget(one.budget));
+        others.filter(|budget| !budget.scope.is_of(served)).map(|budget| budget.id).collect()
     }
 
     fn page(&self, budget: &Budget) -> Page {
@@ -100,11 +113,12 @@ impl Desk<'_> {
         }
     }
 
-    /// The order's holds leave its windows, and its charge, if it was used at all, is spent in them.
-    pub(super) fn settle_in_budgets(&mut self, counted: &[Counted], charge: Option<Money>) {
+    /// The order's holds leave its windows, and its charge, if it was used at all, is spent in them, the `uncounted` left out.
+    pub(super) fn settle_in_budgets(&mut self, counted: &[Counted], uncounted: &[i64], charge: Option<Money>) {
         for one in counted {
             let id = (one.budget, one.start_ms);
-            let Some(budget) = self.state.budgets.iter().find(|budget| budget.id == one.budget).cloned() else { continue };
+            let Some(budget) = self.budget(one.budget).cloned() else { continue };
+            let charge = charge.filter(|_| !uncounted.contains(&one.budget));
             let used = self.state.windows.entry(id).or_default();
             used.held = used.held.saturating_sub(one.held).max(0);
             used.spent = used.spent.saturating_add(charge.map_or(0, |charge| budget.takes(charge)));
@@ -119,7 +133,7 @@ impl Desk<'_> {
     /// Spent money was given back (or, below zero, was charged only now).
     pub(super) fn return_in_budgets(&mut self, counted: &[Counted], amount: Money) {
         for one in counted {
-            let is_money = self.state.budgets.iter().any(|budget| budget.id == one.budget && budget.unit == Unit::Money);
+            let is_money = self.budget(one.budget).is_some_and(|budget| budget.unit == Unit::Money);
             if is_money {
                 let used = self.state.windows.entry((one.budget, one.start_ms)).or_default();
                 used.spent = used.spent.saturating_sub(amount.as_nano()).max(0);

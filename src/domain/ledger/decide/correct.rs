@@ -1,7 +1,7 @@
 //! Owns: what is changed after an order has ended: refunds, and true-ups when evidence or a new rating comes. Only new entries.
 //! Refuses to know: why (the operation's reference says so).
 
-use super::order::{CRASH, Charge};
+use super::order::Charge;
 use super::{Desk, posting};
 use crate::base::{Money, OrderId};
 use crate::domain::ledger::account::{AccountId, AccountPath};
@@ -244,7 +244,7 @@ impl Desk<'_> {
     /// The order's own cost; beside the postings, what of the new cost is the platform's loss by the settlement policy.
     fn main_cost(&mut self, order: &Order, true_up: &TrueUp, before: &SettlePayload) -> (Vec<Posting>, i64) {
         let provider = &*true_up.provider;
-        let (crashed, unused) = (before.finish == CRASH, order.state == OrderState::Released);
+        let (crashed, unused) = (before.has_crashed(), order.state == OrderState::Released);
         let booked = booked_nano(order, before);
         let closed = true_up.follows.as_ref().and_then(|follows| AccountPath::parse(follows.closed.as_ref()?));
         let (standing, owed) = if let Some(account) = closed {
@@ -330,7 +330,7 @@ impl Desk<'_> {
 
 /// What of the order's cost is booked so far; after a crash what is suspected.
 fn booked_nano(order: &Order, settled: &SettlePayload) -> i64 {
-    order.cost.map_or(if settled.finish == CRASH { settled.suspense_nano } else { 0 }, Money::as_nano)
+    order.cost.map_or(if settled.has_crashed() { settled.suspense_nano } else { 0 }, Money::as_nano)
 }
 
 /// The figures with which an order is in a bill that was closed.

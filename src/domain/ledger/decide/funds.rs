@@ -71,6 +71,7 @@ pub(super) fn fund(
     if wallet.frozen {
         return Err(Refusal::Frozen);
     }
+    let is_unpriced = asked.is_none();
     let asked = match (asked, wallet.kind) {
         (Some(asked), _) => asked,
         (None, WalletKind::Prepaid) => return Err(Refusal::Unpriced),
@@ -83,7 +84,8 @@ pub(super) fn fund(
     let mut parts = sources(state, wallet, now, drawn);
     let available = parts.iter().fold(0_i64, |sum, part| sum.saturating_add(part.1));
     let hold = asked.min(Money::nano(available));
-    if hold < least.unwrap_or(asked).min(asked) {
+    // Nobody can say what an unpriced call takes, but that it takes something: it needs that something is left.
+    if hold < least.unwrap_or(asked).min(asked) || (is_unpriced && available == 0) {
         return Err(match (wallet.kind, wallet.credit_limit) {
             (WalletKind::Postpaid, Some(limit)) => Refusal::OverCreditLimit { owed: Money::nano(owed), limit, hold: asked },
             _ => Refusal::InsufficientFunds { available: Money::nano(available), hold: asked },

@@ -4,13 +4,13 @@
 use super::funds::{Funding, fund, grown, parts_of};
 use super::order::settled;
 use super::{Decided, Desk};
-use crate::base::{Money, OpId, OrderId, Timestamp};
+use crate::base::{Money, OrderId, Timestamp};
 use crate::domain::ledger::chain::Hash;
 use crate::domain::ledger::command::{Attempt, Refusal, Reply, Reserve};
 use crate::domain::ledger::event::{EventKind, ExtendPayload, ReservePayload};
 use crate::domain::ledger::once::OnceRecord;
 use crate::domain::ledger::order::{Order, OrderState};
-use crate::domain::ledger::state::{OpRecord, Wallet, WindowId};
+use crate::domain::ledger::state::{Wallet, WindowId};
 use crate::domain::ledger::terms::HoldPolicy;
 
 impl Desk<'_> {
@@ -22,14 +22,9 @@ impl Desk<'_> {
             return Err(Refusal::Repeated);
         }
         let wallet = self.state.wallets.get(&reserve.wallet).cloned().ok_or(Refusal::UnknownWallet)?;
-        match self.admit(reserve, &wallet) {
-            Ok((hold, parts, windows)) => self.open_order(reserve, &wallet, hold, parts, &windows),
-            Err(refusal) => {
-                let record = OpRecord { id: OpId(reserve.order.0), fingerprint: [0; 32], refusal: Some(refusal.clone()), seq: 0 };
-                self.writes.ops.push(record);
-                Err(refusal)
-            }
-        }
+        // A refusal leaves nothing behind: who has no money must not fill the disk.
+        let (hold, parts, windows) = self.admit(reserve, &wallet)?;
+        self.open_order(reserve, &wallet, hold, parts, &windows)
     }
 
     /// A mark was read as its order then stood; an order in memory may have ended since.
@@ -54,7 +49,7 @@ impl Desk<'_> {
 
     fn open_order(&mut self, reserve: &Reserve, wallet: &Wallet, hold: Money, funding: Funding, windows: &[WindowId]) -> Decided {
         let postings = funding.postings(wallet);
-        let counted = self.count_in_budgets(windows, hold);
+        let counted = self.count_in_budgets(windows, &reserve.model, hold);
         let payload = ReservePayload {
             wallet: (&*reserve.wallet).into(),
             key: reserve.key.map(|key| key.to_string()),

@@ -20,11 +20,8 @@ impl Desk<'_> {
     /// A repetition answers as before; the same id with other content is a conflict.
     fn repeated(&self, operation: &Operation, fingerprint: Hash) -> Option<Decided> {
         let record = self.state.ops.get(&operation.op)?;
-        Some(match &record.refusal {
-            _ if record.fingerprint != fingerprint => Err(Refusal::Conflict),
-            Some(refusal) => Err(refusal.clone()),
-            None => Ok(Reply::Done { seq: record.seq, duplicate: true }),
-        })
+        let is_same = record.fingerprint == fingerprint;
+        Some(if is_same { Ok(Reply::Done { seq: record.seq, duplicate: true }) } else { Err(Refusal::Conflict) })
     }
 
     pub(super) fn operate(&mut self, operation: &Operation) -> Decided {
@@ -54,7 +51,7 @@ impl Desk<'_> {
             Action::CloseGap(close) => self.close_gap(operation, close),
         }?;
         self.move_across(&operation.action);
-        let record = OpRecord { id: operation.op, fingerprint, refusal: None, seq };
+        let record = OpRecord { id: operation.op, fingerprint, seq };
         self.writes.ops.push(record.clone());
         self.state.ops.insert(operation.op, record);
         Ok(Reply::Done { seq, duplicate: false })

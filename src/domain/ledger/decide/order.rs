@@ -16,8 +16,6 @@ use crate::domain::ledger::state::Wallet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// How an order ended whose gateway died.
-pub(super) const CRASH: &str = "crash";
 /// Losses that have a line of their own in an entry.
 const MAX_LOSSES: usize = 3;
 
@@ -110,7 +108,9 @@ impl Desk<'_> {
         let next = next_state(order.state, settle);
         let builder =
             settle.builder.clone().map(|name| (name, Money::nano(charged.builder_nano))).filter(|(_, share)| !known || !share.is_zero());
-        let payload = settle_payload((settle, losses), (next, given), &charged, builder.as_ref());
+        let uncounted = self.uncounted(&order.counted, settle.endpoint.as_ref());
+        let told = settle_payload((settle, losses), (next, given), &charged, builder.as_ref());
+        let payload = SettlePayload { uncounted: uncounted.clone(), ..told };
         self.pin(settle.rated.as_ref());
         let kind = match next {
             _ if late => EventKind::LateSettle,
@@ -128,6 +128,7 @@ impl Desk<'_> {
         let reply = self.finish(event, &order, |order| {
             order.state = next;
             order.overrun = Money::nano(charged.overrun);
+            order.counted.retain(|one| !uncounted.contains(&one.budget));
             if order.hold_source == HoldSource::Parts {
                 order.parts = spent;
             }
@@ -140,7 +141,7 @@ impl Desk<'_> {
             // Of a call without a price too: its share comes with the price.
             order.builder = builder;
         })?;
-        self.settle_in_budgets(&counted, charge);
+        self.settle_in_budgets(&counted, &uncounted, charge);
         if let Some(answer) = &settle.answer {
             if let Some(known) = self.state.marks.get_mut(&answer.scope).filter(|known| known.order == order.id) {
                 known.sealed = Some(answer.sealed.clone());
@@ -232,7 +233,7 @@ impl Desk<'_> {
         let postings = Self::release(&order, wallet);
         let event = self.event(EventKind::Expire, &without_usage(OrderState::Expired, "deadline"), postings);
         let reply = self.finish(event, &order, |order| order.state = OrderState::Expired)?;
-        self.settle_in_budgets(&order.counted, None);
+        self.settle_in_budgets(&order.counted, &[], None);
         Ok(reply)
     }
 
@@ -247,10 +248,10 @@ impl Desk<'_> {
         let mut postings = Self::release(&order, &wallet);
         postings.extend(self.crash_loss(&order, false));
         let suspense_nano = order.input_cost.as_nano();
-        let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, CRASH) };
+        let recovered = SettlePayload { suspense_nano, ..without_usage(OrderState::Released, SettlePayload::CRASH) };
         let event = self.event(EventKind::Recover, &recovered, postings);
         let reply = self.finish(event, &order, |order| order.state = OrderState::Released)?;
-        self.settle_in_budgets(&order.counted, None);
+        self.settle_in_budgets(&order.counted, &[], None);
         Ok(reply)
     }
 }
@@ -289,6 +290,7 @@ fn settle_payload(
         suspense_nano: amounts.filter(|_| settle.suspense).map_or(0, |amounts| amounts.cost.as_nano()),
         builder: builder.map(|(name, share)| BuilderShare { name: Arc::clone(name), amount_nano: share.as_nano() }),
         absorbed_nano: charged.absorbed,
+        uncounted: Vec::new(),
         losses,
         confirmed: Vec::new(),
         follows_seq: None,

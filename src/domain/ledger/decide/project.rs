@@ -149,6 +149,7 @@ fn settle(order: &mut Order, event: &Event, wallet: &Wallet) -> Option<()> {
         order.parts = spent;
     }
     order.state = settled.state;
+    order.counted.retain(|one| !settled.uncounted.contains(&one.budget));
     take_amounts(order, &settled);
     (order.final_seq, order.finished_at) = (Some(event.seq), Some(event.ts));
     Some(())

@@ -264,6 +264,7 @@ impl Verifier {
         if !late && !correction {
             self.hold_in_windows(&order.counted, -1);
         }
+        order.counted.retain(|one| !settled.uncounted.contains(&one.budget));
         if settled.usage_source != UsageSource::None {
             self.spend_in_windows(&order.counted, flow.paid_nano, i64::from(!correction));
         }

@@ -1,6 +1,6 @@
 //! Owns: who else counts a call: budgets, their windows by the calendar, what a hold takes of them and what a charge leaves.
 
-use super::{Call, Oracle};
+use super::{Call, Oracle, Used};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -26,6 +26,8 @@ pub(crate) enum Every {
     Lifetime,
 }
 
+/// The endpoint that serves unless it fails.
+const FIRST: &str = "acme/m";
 const DAY_MS: i64 = 86_400_000;
 
 impl Every {
@@ -65,12 +67,15 @@ impl Budget {
     /// All that is given must fit; a path means all below it too, a model may end in `*`.
     fn counts(&self, call: &Call) -> bool {
         let below = |path: &str| path == "/" || call.path == path || call.path.starts_with(&format!("{path}/"));
-        let is_model = |model: &str| model.strip_suffix('*').map_or(call.model == model, |front| call.model.starts_with(front));
         self.key.is_none_or(|key| call.key == Some(key))
             && self.path.is_none_or(below)
             && self.wallet.is_none_or(|wallet| call.wallet == wallet)
-            && self.model.is_none_or(is_model)
+            && [Some(call.model), Some(FIRST), call.fallback].into_iter().flatten().any(|name| self.is_of(name))
             && self.label.is_none_or(|label| call.label == Some(label))
+    }
+
+    fn is_of(&self, name: &str) -> bool {
+        self.model.is_none_or(|model| model.strip_suffix('*').map_or(name == model, |front| name.starts_with(front)))
     }
 
     const fn takes(&self, amount: i64) -> i64 {
@@ -125,6 +130,20 @@ impl Oracle {
             if !self.budgets[*n].of_requests {
                 *held += by;
                 self.windows.entry((*n, *start)).or_default().0 += by;
+            }
+        }
+    }
+
+    /// Of those that may serve, one did: budgets of another one have nothing to do with the order any more.
+    pub(super) fn serve(&mut self, order: u8, used: &Used) {
+        let order = self.orders.get_mut(&order).unwrap();
+        let served = if used.by_fallback { "other/m" } else { FIRST };
+        for (n, start, held) in std::mem::take(&mut order.counted) {
+            let budget = &self.budgets[n];
+            if budget.is_of(order.model) || budget.is_of(served) {
+                order.counted.push((n, start, held));
+            } else if order.is_open() {
+                self.windows.entry((n, start)).or_default().0 -= held;
             }
         }
     }

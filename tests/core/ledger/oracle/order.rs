@@ -37,6 +37,8 @@ pub(super) struct Order {
     pub(super) has_builder: bool,
     /// Budgets that count it: which, the window's start, what it holds of it.
     pub(super) counted: Vec<(usize, i64, i64)>,
+    /// As requested.
+    pub(super) model: &'static str,
 }
 
 impl Order {
@@ -85,6 +87,7 @@ impl Oracle {
             is_abandoned: false,
             has_builder: false,
             counted,
+            model: call.model,
         };
         self.orders.insert(n, order);
         Ok(Answer::Held(hold))
@@ -104,9 +107,10 @@ impl Oracle {
                 return Err("indebted");
             }
         }
-        let there = self.spendable(wallet).sum().min(hold.unwrap_or(0));
+        let all = self.spendable(wallet).sum();
+        let there = all.min(hold.unwrap_or(0));
         match (known.kind, known.limit) {
-            _ if there >= least => Ok(there),
+            _ if there >= least && (hold.is_some() || all > 0) => Ok(there),
             (WalletKind::Postpaid, Some(_)) => Err("over_credit_limit"),
             _ => Err("insufficient_funds"),
         }
@@ -153,6 +157,10 @@ impl Oracle {
             return Ok(self.told(n, true));
         }
         let wallet = order.wallet;
+        if used.end != End::Unused {
+            self.serve(n, used);
+        }
+        let order = &self.orders[&n];
         // What expired has gone back already.
         let mut hold = if late { Purse::default() } else { order.purse.clone() };
         let whole = Bill::of(used.tokens, used.with_builder);

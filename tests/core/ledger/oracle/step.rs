@@ -72,12 +72,25 @@ pub(crate) struct Call {
     pub(crate) key: Option<u8>,
     pub(crate) path: &'static str,
     pub(crate) model: &'static str,
+    /// The endpoint that serves where the first one fails.
+    pub(crate) fallback: Option<&'static str>,
     pub(crate) label: Option<&'static str>,
 }
 
 impl Call {
     pub(crate) fn new(wallet: &'static str, hold: i64) -> Self {
-        Self { wallet, hold: Some(hold), least: None, lasts_ms: 1000, mark: None, key: None, path: "/", model: "m", label: None }
+        Self {
+            wallet,
+            hold: Some(hold),
+            least: None,
+            lasts_ms: 1000,
+            mark: None,
+            key: None,
+            path: "/",
+            model: "m",
+            fallback: None,
+            label: None,
+        }
     }
 }
 
@@ -92,11 +105,13 @@ pub(crate) struct Used {
     pub(crate) lost: i64,
     /// What the provider says that it cost, whatever its price makes of the tokens.
     pub(crate) reported: Option<i64>,
+    /// Served by the endpoint that was to serve where the first one failed.
+    pub(crate) by_fallback: bool,
 }
 
 impl Used {
     pub(crate) const fn new(tokens: i64, end: End) -> Self {
-        Self { tokens, end, with_builder: false, lost: 0, reported: None }
+        Self { tokens, end, with_builder: false, lost: 0, reported: None, by_fallback: false }
     }
 }
 
