@@ -115,7 +115,10 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let waiting = {
             let mut inner = self.0.inner.lock();
-            inner.closed = true;
+            if !std::mem::replace(&mut inner.closed, true) {
+                // Nobody asked it to end, and no commit will ever succeed again.
+                inner.failing = Some("the ledger's thread has ended by a defect; restart the gateway".to_owned());
+            }
             std::mem::take(&mut inner.commands)
         };
         // Dropping an answer tells its caller that the ledger is closed; not under the lock.
@@ -621,4 +624,24 @@ fn op(c: &Connection, id: OpId) -> rusqlite::Result<Option<OpRecord>> {
     c.prepare_cached("SELECT fingerprint, seq FROM ops WHERE id = ?1 AND refusal IS NULL")?
         .query_row([id.0], |row| Ok(OpRecord { id, fingerprint: row.get(0)?, refusal: None, seq: row.get(1)? }))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_reported_and_one_that_was_closed_is_not() {
+        let (died, closed) = (Queue::new(), Queue::new());
+        let own = Arc::clone(&died);
+        let thread = std::thread::spawn(move || {
+            let _ended = Ended(&own);
+            panic!("as the test says");
+        });
+        assert!(thread.join().is_err());
+        assert!(died.failing().is_some(), "not ready: every call would fail");
+        closed.close();
+        drop(Ended(&closed));
+        assert_eq!(closed.failing(), None);
+    }
 }
