@@ -1,4 +1,4 @@
-//! Step 1: who calls. Never open by default: an absent key is refused unless the operator opened the gateway on loopback.
+//! Step 1: who calls, and on what terms. Never open by default: an absent key is refused unless the operator opened the gateway on loopback.
 
 use super::context::Context;
 use super::{Credential, Pipeline};
@@ -9,6 +9,7 @@ impl Pipeline {
     pub(super) fn authenticate(&self, cx: &mut Context) -> Result<()> {
         let principal = self.principal(&cx.call.credential, cx.snapshot.open)?;
         principal.require(Scope::Chat)?;
+        cx.terms = self.terms.load().get(&principal.wallet).cloned();
         cx.principal = Some(principal);
         Ok(())
     }

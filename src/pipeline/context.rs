@@ -6,6 +6,7 @@ use crate::base::{Error, OrderId, Timestamp};
 use crate::domain::catalog::Mode;
 use crate::domain::catalog::{Endpoint, Selection, Usage};
 use crate::domain::identity::Principal;
+use crate::domain::ledger::WalletTerms;
 use crate::domain::usage::CallRecord;
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(super) struct Context {
     pub(super) order: OrderId,
     /// By authenticate.
     pub(super) principal: Option<Arc<Principal>>,
+    /// By authenticate: those of the caller's wallet as the call begins. What is changed later is for later calls. `None`: the usual
+    /// ones.
+    pub(super) terms: Option<WalletTerms>,
     /// By replay.
     pub(super) marked: Option<Marked>,
     /// By resolve.
@@ -39,6 +43,7 @@ impl Context {
             began_at: pipeline.clock.now(),
             order: OrderId::new(),
             principal: None,
+            terms: None,
             marked: None,
             facts: None,
             selection: None,

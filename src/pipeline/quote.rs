@@ -5,11 +5,12 @@
 use super::context::Context;
 use crate::base::{Exact, Money, Ratio, Result};
 use crate::domain::catalog::{Endpoint, PinnedPrice, Rating, Sell, ServiceTier, Usage, sell_for};
-use crate::domain::ledger::{Amounts, Rated, WalletTerms, hold_for, own_key_hold_for};
+use crate::domain::ledger::{Amounts, Rated, hold_for, own_key_hold_for};
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
 
-/// The terms under which one endpoint serves one call. Made from the call's own snapshot, so a change in flight changes nothing.
+/// The terms under which one endpoint serves one call. Made from the call's own snapshot and terms, so a change in flight changes
+/// nothing.
 pub(super) struct Quote<'a> {
     /// In force when the call began.
     price: &'a Arc<PinnedPrice>,
@@ -20,12 +21,6 @@ pub(super) struct Quote<'a> {
 }
 
 impl Context {
-    /// The caller's wallet's terms; those of a wallet that nobody has changed are the usual ones.
-    pub(super) fn terms(&self) -> Option<WalletTerms> {
-        let principal = self.principal.as_ref()?;
-        self.pipeline.terms.load().get(&principal.wallet).cloned()
-    }
-
     /// What the call asks to be rated by: its tier, and the time of its start.
     pub(super) fn asked(&self, facts: &RequestFacts) -> Rating {
         Rating { tier: ServiceTier::asked(facts.service_tier.as_deref()), at: self.began_at }
@@ -34,8 +29,7 @@ impl Context {
     /// `None`: nobody knows a price.
     pub(super) fn quote<'a>(&self, facts: &RequestFacts, endpoint: &'a Endpoint) -> Option<Quote<'a>> {
         let price = endpoint.price_at(self.began_at)?;
-        let terms = self.terms();
-        let own = terms.as_ref().map_or(&[][..], |wallet| &wallet.terms.markup);
+        let own = self.terms.as_ref().map_or(&[][..], |wallet| &wallet.terms.markup);
         let sell = sell_for(own, &self.snapshot.markup, self.snapshot.fee, &endpoint.provider_name, &endpoint.model);
         let builder = self.principal.as_ref().and_then(|principal| principal.builder.as_ref()).map_or(Ratio::ZERO, |(_, share)| *share);
         Some(Quote { price, own_key: endpoint.own_key, asked: self.asked(facts), sell, builder })

@@ -106,7 +106,7 @@ fn most_output(cx: &Context, facts: &RequestFacts) -> u64 {
 
 /// Is this a stream whose hold may grow while it runs?
 fn is_metered(cx: &Context, facts: &RequestFacts) -> bool {
-    facts.stream && facts.max_output.is_none() && cx.terms().is_some_and(|wallet| wallet.hold() == HoldPolicy::Metered)
+    facts.stream && facts.max_output.is_none() && cx.terms.as_ref().is_some_and(|wallet| wallet.hold() == HoldPolicy::Metered)
 }
 
 pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Money {

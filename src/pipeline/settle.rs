@@ -287,7 +287,7 @@ impl OpenOrder {
         let Some(outcome) = ending.outcome else {
             return Some(Booked { borne: Borne { amounts: used, loss: Money::ZERO }, rated: Some(rated), suspense: false, covered });
         };
-        let legs = self.cx.terms().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
+        let legs = self.cx.terms.as_ref().map_or_else(SettlementPolicy::default, |wallet| wallet.terms.settlement).legs(outcome);
         let output = usage.output_tokens();
         // A provider that cut the stream and counted all the same has counted what it sent: better than our estimate.
         let counted = outcome == Outcome::ProviderCut && source == UsageSource::Provider;

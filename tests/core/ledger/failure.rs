@@ -1,10 +1,11 @@
 //! Owns: commits that fail. A trigger put into the file by another connection refuses what the ledger writes, as a full disk
 //! would, and goes away again.
 
-use super::commands::{open, order, reserve, settle, top_up};
+use super::commands::{open, order, release, reserve, settle, settling, top_up};
 use super::store::Store;
-use gotoai::base::ErrorKind;
-use gotoai::domain::ledger::{Command, Ledger, OrderState, Reply, WalletKind, hex};
+use gotoai::base::{ErrorKind, Money};
+use gotoai::domain::ledger::{Command, Ledger, OrderState, Reply, UsageSource, WalletKind, hex};
+use serde_json::Value;
 
 /// From now on every commit fails.
 fn refuse_all(store: &Store) {
@@ -16,13 +17,17 @@ fn refuse_all(store: &Store) {
 fn refuse_order(store: &Store, n: u8) {
     let id = hex(&order(n).0);
     let sql = format!(
-        "CREATE TRIGGER refuse BEFORE UPDATE ON orders WHEN NEW.id = x'{id}' BEGIN SELECT RAISE(ABORT, 'refused for the test'); END"
+        "CREATE TRIGGER refuse_order BEFORE UPDATE ON orders WHEN NEW.id = x'{id}' BEGIN SELECT RAISE(ABORT, 'refused for the test'); END"
     );
     store.raw().execute_batch(&sql).unwrap();
 }
 
 fn allow(store: &Store) {
     store.raw().execute_batch("DROP TRIGGER refuse").unwrap();
+}
+
+fn allow_order(store: &Store) {
+    store.raw().execute_batch("DROP TRIGGER refuse_order").unwrap();
 }
 
 fn funded() -> Store {
@@ -34,6 +39,23 @@ fn funded() -> Store {
 
 fn state(store: &Store, n: u8) -> OrderState {
     store.ledger.order(order(n)).unwrap().unwrap().order.state
+}
+
+/// Settlements that people are told of: order, reason, charge.
+fn told(store: &Store) -> Vec<(String, String, Money)> {
+    let raw = store.raw();
+    let mut rows = raw.prepare("SELECT payload FROM outbox WHERE topic = 'settlement.given_up' ORDER BY id").unwrap();
+    let payloads: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let read = |payload: &String| {
+        let value: Value = serde_json::from_str(payload).unwrap();
+        let text = |member: &str| value[member].as_str().unwrap().to_owned();
+        (text("order"), text("reason"), text("charge").parse().unwrap())
+    };
+    payloads.iter().map(read).collect()
+}
+
+fn charge_of(tokens: u64) -> Money {
+    settling(0, tokens, UsageSource::Provider).amounts.unwrap().charge
 }
 
 #[test]
@@ -94,7 +116,40 @@ fn a_command_that_cannot_be_written_harms_no_other() {
         assert!(matches!(store.run(reserve(n, "w", 10)), Reply::Held { .. }));
     }
     assert_eq!((state(&store, 10), state(&store, 11)), (OrderState::Reserved, OrderState::Finalized));
-    allow(&store);
+    assert_eq!(told(&store), [(order(10).to_string(), "the tables refuse it".to_owned(), charge_of(200))], "given up once, and told");
+    allow_order(&store);
+    // Not tried again, whatever is committed: the hold is there for who puts it right.
+    store.run(reserve(16, "w", 10));
+    store.run(reserve(17, "w", 10));
+    assert_eq!(state(&store, 10), OrderState::Reserved);
     assert!(matches!(store.run(Command::Recover { order: order(10) }), Reply::Settled { state: OrderState::Released, .. }));
     assert!(store.ledger.verify().unwrap().ok());
+}
+
+#[test]
+fn a_settlement_that_is_refused_is_told() {
+    let store = funded();
+    assert!(matches!(store.run(settle(10, 200)), Reply::Refused(_)));
+    assert_eq!(told(&store), [(order(10).to_string(), "unknown_order".to_owned(), charge_of(200))]);
+    assert!(matches!(store.run(release(11)), Reply::Refused(_)));
+    assert_eq!(told(&store).len(), 1, "nothing was used");
+}
+
+#[test]
+fn while_the_store_fails_no_settlement_is_given_up() {
+    let store = funded();
+    store.run(reserve(10, "w", 1000));
+    store.run(reserve(11, "w", 1000));
+    refuse_all(&store);
+    for n in [10, 11] {
+        assert!(store.ledger.submit(settle(n, 200)).wait_blocking().is_err());
+    }
+    assert_eq!(told(&store).len(), 0);
+    refuse_order(&store, 10);
+    allow(&store);
+    // The next that is committed shows that the store works; the one order that it refuses is tried alone.
+    store.run(reserve(12, "w", 1000));
+    store.run(reserve(13, "w", 1000));
+    assert_eq!((state(&store, 10), state(&store, 11)), (OrderState::Reserved, OrderState::Finalized));
+    assert_eq!(told(&store).len(), 1);
 }

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::task::JoinSet;
 
 /// A house with one endpoint that does these acts in turn, without retries.
 async fn one(acts: impl IntoIterator<Item = Act>) -> (House, Arc<Scripted>) {
@@ -161,7 +162,8 @@ async fn a_panic_in_the_middle_of_a_stream_settles_what_has_passed() {
         only.family = Family::by_name(family).unwrap();
         let house = House::new(vec![only]).await;
         let ReplyBody::Stream(relay) = house.chat(&ask_stream("m")).await.body else { panic!("no stream") };
-        tokio::spawn(relay.collect()).await.unwrap_err();
+        let mut readers = JoinSet::from_iter([relay.collect()]);
+        readers.join_next().await.unwrap().unwrap_err();
         let left = house.left().await;
         assert_eq!((left.state(), left.record.finish, left.record.error), (OrderState::Provisional, "dropped", Some(ErrorKind::Internal)));
         assert!(left.charge() > 0, "{family}: what was delivered is charged");

@@ -2,14 +2,15 @@
 //! holds for it.
 
 use super::house::{House, ask, ask_stream, bytes, endpoint};
-use super::scripted::{Act, Scripted, done, finished, said};
+use super::scripted::{Act, Scripted, counted, done, finished, said};
 use bytes::Bytes;
 use gotoai::base::{Clock, Ratio};
 use gotoai::domain::catalog::{Endpoint, MarkupRule, Meter, PriceHistory, PriceLine, PriceSheet, Sell, ServiceTier};
-use gotoai::domain::ledger::OrderState;
+use gotoai::domain::ledger::{ChargeFor, CostTo, FeeFor, Legs, OrderState, SettlementPolicy, Terms, WalletKind, WalletTerms};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// A dollar a million tokens in, two out; priority is twice as dear, flex half the price.
 fn tiered(provider: &Arc<Scripted>) -> Endpoint {
@@ -157,5 +158,53 @@ async fn the_closest_markup_holds() {
     house.chat(&ask("m")).await;
     let left = house.left().await;
     assert_eq!((left.cost(), left.charge()), (20_000, 30_000));
+    house.verify();
+}
+
+/// What an administrator changes while calls are under way: twice the price, and nothing for who leaves.
+fn change_terms(house: &House) {
+    let legs = Legs { charge: ChargeFor::Nothing, fee: FeeFor::Nothing, cost: CostTo::Payable };
+    let terms = Terms {
+        markup: vec![MarkupRule { provider: None, model: None, sell: Sell::Markup(Ratio::from_percent("100").unwrap()) }],
+        settlement: SettlementPolicy { client_left: legs, ..SettlementPolicy::default() },
+        ..Terms::default()
+    };
+    let wallet = WalletTerms { kind: WalletKind::Prepaid, terms: Arc::new(terms) };
+    house.pipeline.terms.store(Arc::new(HashMap::from([("default".into(), wallet)])));
+}
+
+#[tokio::test]
+async fn terms_that_change_under_a_call_are_for_later_calls() {
+    let (pieces, fed) = mpsc::channel(8);
+    let provider = Scripted::new([Act::Fed(fed), Act::served()]);
+    let house = House::new(vec![endpoint("acme/m", &provider)]).await;
+    pieces.send(said("four")).await.unwrap();
+    let reply = house.chat(&ask_stream("m")).await;
+    change_terms(&house);
+    for piece in [finished(), counted(), done()] {
+        pieces.send(piece).await.unwrap();
+    }
+    drop(pieces);
+    bytes(reply).await;
+    let left = house.left().await;
+    let order = &left.receipt.as_ref().unwrap().order;
+    assert_eq!((left.cost(), left.charge()), (20_000, 20_000));
+    assert!(order.charge.unwrap() <= order.hold && order.overrun.is_zero(), "the hold covers what it was made for: {order:?}");
+    house.chat(&ask("m")).await;
+    assert_eq!(house.left().await.charge(), 40_000, "the next call begins on the new terms");
+    house.verify();
+}
+
+#[tokio::test]
+async fn who_bears_what_stands_from_the_beginning_of_a_call() {
+    let (pieces, fed) = mpsc::channel(8);
+    let provider = Scripted::new([Act::Fed(fed)]);
+    let house = House::new(vec![endpoint("acme/m", &provider)]).await;
+    pieces.send(said("four")).await.unwrap();
+    let reply = house.chat(&ask_stream("m")).await;
+    change_terms(&house);
+    drop(reply);
+    let left = house.left().await;
+    assert_eq!((left.state(), left.charge()), (OrderState::Provisional, left.cost()));
     house.verify();
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// A house and its provider, of a family that bills to the end.
 async fn house_of(act: Act) -> (House, Arc<Scripted>) {
@@ -133,10 +133,10 @@ async fn a_call_that_is_stopped_is_settled_as_undelivered() {
     let (_go, wait) = oneshot::channel();
     let (house, provider) = house_of(Act::Later(wait, Box::new(Act::served()))).await;
     let pipeline = Arc::clone(&house.pipeline);
-    let asked = tokio::spawn(async move { pipeline.run(call(&ask("m"))).await });
+    let mut asked = JoinSet::from_iter([async move { pipeline.run(call(&ask("m"))).await }]);
     provider.called().await;
     house.pipeline.in_flight.stop();
-    assert_eq!(code(asked.await.unwrap()).await, "shutting_down");
+    assert_eq!(code(asked.join_next().await.unwrap().unwrap()).await, "shutting_down");
     let left = house.left().await;
     assert_eq!((left.state(), left.charge(), left.cost() > 0), (OrderState::Provisional, 0, true));
     house.verify();
@@ -166,14 +166,14 @@ async fn a_stream_that_is_read_on_is_stopped_and_settled_on_what_was_sent() {
 async fn a_call_that_is_stopped_while_it_reserves_leaves_no_hold() {
     let (house, provider) = house_of(Act::served()).await;
     let pipeline = Arc::clone(&house.pipeline);
-    let asked = tokio::spawn(async move { pipeline.run(call(&ask("m"))).await });
+    let mut asked = JoinSet::from_iter([async move { pipeline.run(call(&ask("m"))).await }]);
     while house.pipeline.in_flight.count() == 0 {
         tokio::task::yield_now().await;
     }
     // The call's own task has its turn, once: it asks the ledger.
     tokio::task::yield_now().await;
     house.pipeline.in_flight.stop();
-    assert_eq!(code(asked.await.unwrap()).await, "shutting_down");
+    assert_eq!(code(asked.join_next().await.unwrap().unwrap()).await, "shutting_down");
     let left = house.left().await;
     assert_eq!((left.state(), provider.count()), (OrderState::Released, 0));
     house.verify();

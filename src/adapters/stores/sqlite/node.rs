@@ -60,7 +60,11 @@ fn leads_to(path: &Path, file: &File) -> bool {
 
 /// The lock of a slot, its file made if need be, or `None` if another process holds it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(leads_to(path, &file).then_some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -7,11 +7,12 @@ use super::connection::from_sqlite;
 use super::{once, outbox, rows};
 use crate::base::{Clock, Error, ErrorKind, OpId, OrderId, Result, Timestamp};
 use crate::domain::ledger::{
-    Account, AccountPath, Balance, Block, Command, Durability, Event, EventKind, Hash, Needs, OpRecord, Order, Reply, State, Wallet,
-    Writes, decide,
+    Account, AccountPath, Balance, Block, Command, Durability, Event, EventKind, Hash, Needs, OpRecord, Order, Reply, Settle, State,
+    UsageSource, Wallet, Writes, decide,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use serde_json::json;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -116,7 +117,10 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let waiting = {
             let mut inner = self.0.inner.lock();
-            inner.closed = true;
+            if !std::mem::replace(&mut inner.closed, true) {
+                // Nobody asked it to end, and no commit will ever succeed again.
+                inner.failing = Some("the ledger's thread has ended by a defect; restart the gateway".to_owned());
+            }
             std::mem::take(&mut inner.commands)
         };
         // Dropping an answer tells its caller that the ledger is closed; not under the lock.
@@ -198,6 +202,11 @@ impl Writer {
         let outcomes = self.book(&commands);
         let works = outcomes.iter().any(Result::is_ok);
         let failing = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).filter(|_| !works).map(|error| error.message.clone());
+        for (command, outcome) in commands.iter().zip(&outcomes) {
+            if let Ok(reply) = outcome {
+                self.notice(command, reply);
+            }
+        }
         // Before the answers: who has one finds the health that belongs to it.
         if failing.is_some() || queue.failing().is_some() {
             queue.report(failing);
@@ -261,7 +270,7 @@ impl Writer {
     }
 
     /// Books the settlements of failed commits: what was used must be booked. One that the tables refuse even alone, in a
-    /// store that has just shown that it `works`, is given up with an error in the log; its hold goes back at its deadline.
+    /// store that has just shown that it `works`, is given up, and people are told; its hold goes back at its deadline.
     fn retry_unsettled(&mut self, works: bool) {
         let again = std::mem::take(&mut self.unsettled);
         if again.is_empty() || self.broken.is_some() {
@@ -269,7 +278,7 @@ impl Writer {
             return;
         }
         match self.transact(&again, false) {
-            Ok(_) => return,
+            Ok(replies) => return again.iter().zip(&replies).for_each(|(command, reply)| self.notice(command, reply)),
             Err(error) if is_of_command(&error) => self.undo(),
             Err(error) => {
                 self.fail(&error);
@@ -279,17 +288,46 @@ impl Writer {
         }
         for command in again {
             match self.book_alone(&command) {
-                Ok(Ok(_)) => {}
+                Ok(Ok(reply)) => self.notice(&command, &reply),
                 Ok(Err(_)) => self.unsettled.push(command),
                 Err(error) => {
                     self.fail(&error);
                     if !(works && is_of_command(&error)) {
                         self.unsettled.push(command);
                     } else if let Command::Settle(settle) = &command {
-                        tracing::error!(order = %settle.order, "ledger: a settlement cannot be booked and is given up");
+                        self.give_up(settle, "the tables refuse it");
                     }
                 }
             }
+        }
+    }
+
+    /// A settlement that is refused is not tried again: it would be refused again.
+    fn notice(&self, command: &Command, reply: &Reply) {
+        if let (Command::Settle(settle), Reply::Refused(refusal)) = (command, reply) {
+            self.give_up(settle, refusal.code());
+        }
+    }
+
+    /// What was used will not be booked by itself: people are told, with all that they need to book it.
+    fn give_up(&self, settle: &Settle, why: &str) {
+        if settle.usage_source == UsageSource::None {
+            return; // nothing was used; what is held goes back at its deadline
+        }
+        let order = settle.order;
+        tracing::error!(%order, why, "ledger: a settlement cannot be booked and is given up");
+        let payload = json!({
+            "order": order.to_string(),
+            "reason": why,
+            "endpoint": settle.endpoint.as_deref(),
+            "charge": settle.amounts.map(|amounts| amounts.charge.to_string()),
+            "cost": settle.amounts.map(|amounts| amounts.cost.to_string()),
+            "usage": settle.usage,
+            "provider_request_id": settle.provider_request_id.as_deref(),
+        });
+        let topic = "settlement.given_up";
+        if let Err(error) = outbox::put(&self.connection, topic, &format!("{topic}:{order}"), &payload, self.clock.now()) {
+            tracing::error!(%order, %error, "ledger: nobody could be told of it");
         }
     }
 
@@ -605,5 +643,20 @@ mod tests {
         let mut plan = c.prepare(&format!("EXPLAIN QUERY PLAN {PLATFORM_ACCOUNTS}")).unwrap();
         let steps: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
         assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}");
+    }
+
+    #[test]
+    fn a_thread_that_dies_is_reported_and_one_that_was_closed_is_not() {
+        let (died, closed) = (Queue::new(), Queue::new());
+        let own = Arc::clone(&died);
+        let thread = std::thread::spawn(move || {
+            let _ended = Ended(&own);
+            panic!("as the test says");
+        });
+        assert!(thread.join().is_err());
+        assert!(died.failing().is_some(), "not ready: every call would fail");
+        closed.close();
+        drop(Ended(&closed));
+        assert_eq!(closed.failing(), None);
     }
 }
