@@ -71,10 +71,10 @@ pub(super) fn first_at(c: &Connection, at: Timestamp) -> rusqlite::Result<i64> {
     Ok(low)
 }
 
-/// Orders that ended between two entries, of wallet ?3. One whose hold had expired ended when it was settled.
+/// Orders that ended between two entries, of wallet ?3. One that was settled after it had expired, or was taken for dead, ended then.
 pub(super) fn ended() -> String {
     of("journal e CROSS JOIN orders ON id = e.order_id WHERE e.seq >= ?1 AND e.seq < ?2 \
-        AND (e.kind = 20 OR e.kind = 21 OR e.kind = 30 OR e.kind = 31 OR e.kind = 32) AND (e.kind <> 31 OR state = 3) \
+        AND (e.kind = 20 OR e.kind = 21 OR e.kind = 30 OR e.kind = 31 OR e.kind = 32) AND (e.kind <> 31 OR state = 3) AND (e.kind <> 32 OR state = 2) \
         AND (?3 IS NULL OR wallet_id = (SELECT id FROM wallets WHERE name = ?3))")
 }
 
