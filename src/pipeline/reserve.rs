@@ -7,6 +7,7 @@ use super::meter::{Meter, STEP_TOKENS};
 use crate::base::{Error, ErrorKind, Money, Result, Rounding};
 use crate::domain::catalog::{Endpoint, Meter as Tokens, Usage};
 use crate::domain::ledger::{Attempt, Command, HoldPolicy, Ledger, Loss, Reply as LedgerReply, Reserve};
+use crate::domain::provider::Disconnect;
 use crate::protocol::Operation;
 use crate::protocol::openai::RequestFacts;
 use std::sync::Arc;
@@ -104,9 +105,14 @@ fn most_output(cx: &Context, facts: &RequestFacts) -> u64 {
     cx.plan.iter().map(|endpoint| output_bound(facts, endpoint)).max().unwrap_or(0)
 }
 
-/// Is this a stream whose hold may grow while it runs?
+/// Is this a stream whose hold may grow while it runs? Only where hanging up ends the bill: else what a provider goes on to send
+/// would be beyond any hold, and the bound is sent instead.
 fn is_metered(cx: &Context, facts: &RequestFacts) -> bool {
-    facts.stream && facts.max_output.is_none() && cx.terms.as_ref().is_some_and(|wallet| wallet.hold() == HoldPolicy::Metered)
+    let stops = cx.plan.iter().all(|endpoint| match endpoint.family.disconnect {
+        Disconnect::Abort => true,
+        Disconnect::Drain => false,
+    });
+    stops && facts.stream && facts.max_output.is_none() && cx.terms.as_ref().is_some_and(|wallet| wallet.hold() == HoldPolicy::Metered)
 }
 
 pub(super) fn input_cost(cx: &Context, facts: &RequestFacts, endpoint: &Endpoint) -> Money {

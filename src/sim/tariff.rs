@@ -34,9 +34,9 @@ pub(super) struct Tariff {
     pub(super) max_output: u64,
 }
 
-/// The first and the last hang up when their reader leaves and say what they bill, the first less than its price; the others bill to the
-/// end; the third reports usage unasked and writes long
-/// replies; the fourth is called on the caller's own key; what the last one costs nobody knows here, though it bills. Fractions of a nano-dollar on purpose.
+/// The first says what it bills, which is less than its price; the second bills to the end when its reader has left, the others hang up,
+/// and reports usage unasked; the third writes long replies; the fourth is called on the caller's own key; what the last one costs nobody
+/// knows here, though it bills and says so. Fractions of a nano-dollar on purpose.
 pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "alpha",
@@ -54,7 +54,7 @@ pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "beta",
         model: "m",
-        family: "groq",
+        family: "mistral",
         input: 37_500_000_000,
         cached: 37_500_000_000,
         output: 79_990_000_000,
@@ -67,7 +67,7 @@ pub(super) const TARIFFS: [Tariff; 5] = [
     Tariff {
         provider: "gamma",
         model: "g",
-        family: "mistral",
+        family: "openai",
         input: 3_333_333_333,
         cached: 333_333_333,
         output: 1_000_000_000_001,

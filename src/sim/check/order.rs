@@ -7,6 +7,7 @@ use crate::domain::ledger::{
     Attempt, AttemptOutcome, ChargeFor, CostSource, FeeFor, HoldPolicy, Legs, OrderState, Outcome, SettlePayload, UsageSource,
 };
 use crate::sim::mark::Mark;
+use crate::sim::plan::Target;
 use crate::sim::rule::Rule;
 use crate::sim::tariff::{Tariff, Tokens};
 use crate::sim::world::Exchange;
@@ -43,9 +44,13 @@ impl Case<'_> {
         if without_fee { charge.min(tariff.list_nano(tokens)) } else { charge }
     }
 
-    /// Its stream may run on while its hold grows.
+    /// Its stream may run on while its hold grows: not where beta may serve it, which bills to the end whoever hangs up.
     fn is_metered(&self) -> bool {
-        self.plan.stream && self.plan.max_tokens.is_none() && self.agreed.hold == Some(HoldPolicy::Metered)
+        let ends_by_hanging_up = match self.plan.target {
+            Target::OfAlpha | Target::OfGamma | Target::OfOwn | Target::Unpriced => true,
+            Target::Shared | Target::OfBeta => false,
+        };
+        ends_by_hanging_up && self.plan.stream && self.plan.max_tokens.is_none() && self.agreed.hold == Some(HoldPolicy::Metered)
     }
 }
 

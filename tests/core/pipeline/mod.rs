@@ -5,6 +5,7 @@ mod access;
 mod costs;
 mod exits;
 mod failover;
+mod growing;
 mod house;
 mod leaving;
 mod prices;
