@@ -35,6 +35,7 @@ MONEY = frozenset(
         "cost",
         "cost_estimated",
         "cost_known",
+        "cost_reported",
         "cost_uncertain_max",
         "credit_limit",
         "credited",

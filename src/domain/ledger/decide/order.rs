@@ -8,6 +8,7 @@ use crate::domain::ledger::account::AccountPath;
 use crate::domain::ledger::chain::hex;
 use crate::domain::ledger::command::{Loss, Refusal, Reply, Settle};
 use crate::domain::ledger::event::{BuilderShare, Event, EventKind, SettlePayload};
+use crate::domain::ledger::once::SealedAnswer;
 use crate::domain::ledger::order::{Counted, HoldSource, Order, OrderState, Part, UsageSource};
 use crate::domain::ledger::posting::{Posting, PostingCode};
 use crate::domain::ledger::rated::Rated;
@@ -98,9 +99,6 @@ impl Desk<'_> {
         let mut postings = charged.postings.clone();
         let losses = booked(&settle.losses);
         postings.extend(self.cost_postings(&order, settle, &losses, cost.unwrap_or(Money::ZERO)));
-        if order.is_abandoned() {
-            postings.extend(self.crash_loss(&order, true));
-        }
         let mut spent = if late { Vec::new() } else { parts_of(&order, &wallet) };
         let back = take_back(&mut spent, hold_nano - charged.charge_nano.min(hold_nano));
         postings.extend(back.iter().filter_map(|part| posting(wallet.held, part.0, part.1, PostingCode::Release)));
@@ -143,15 +141,20 @@ impl Desk<'_> {
         })?;
         self.settle_in_budgets(&counted, &uncounted, charge);
         if let Some(answer) = &settle.answer {
-            if let Some(known) = self.state.marks.get_mut(&answer.scope).filter(|known| known.order == order.id) {
-                known.sealed = Some(answer.sealed.clone());
-            }
-            self.writes.answers.push((order.id, answer.clone()));
+            self.keep_answer(order.id, answer);
         }
         Ok(reply)
     }
 
-    /// What the providers bill: the one that served, and those that failed and may bill all the same.
+    fn keep_answer(&mut self, order: OrderId, answer: &SealedAnswer) {
+        if let Some(known) = self.state.marks.get_mut(&answer.scope).filter(|known| known.order == order) {
+            known.sealed = Some(answer.sealed.clone());
+        }
+        self.writes.answers.push((order, answer.clone()));
+    }
+
+    /// What the providers bill: the one that served, and those that failed and may bill all the same. Of a call that was taken for dead,
+    /// what was feared goes back.
     fn cost_postings(&mut self, order: &Order, settle: &Settle, losses: &[Loss], cost: Money) -> Vec<Posting> {
         let mut postings = Vec::with_capacity(2 + losses.len());
         if cost.as_nano() > 0 {
@@ -170,6 +173,9 @@ impl Desk<'_> {
             }
         }
         postings.extend(self.loss_postings(losses));
+        if order.is_abandoned() {
+            postings.extend(self.crash_loss(order, true));
+        }
         postings
     }
 
