@@ -89,7 +89,7 @@ kinds! {
     LedgerFrozen = "ledger_frozen", 503, "service_unavailable", Gateway, Later;
     /// No endpoint satisfies the mode's or the key's policy.
     NoEndpoint = "no_endpoint", 503, "service_unavailable", Policy, Later;
-    /// Every candidate's circuit breaker is open.
+    /// Every candidate rests: its circuit breaker is open, or it asked for time with `Retry-After`.
     CircuitOpen = "circuit_open", 503, "provider_error", Provider, Later;
     /// The provider answered with an error status; its own body is relayed where the dialects agree.
     ProviderRejected = "provider_rejected", 502, "provider_error", Provider, Elsewhere;

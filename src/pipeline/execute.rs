@@ -7,6 +7,7 @@ use crate::domain::catalog::Endpoint;
 use crate::domain::health::{Permit, Verdict};
 use crate::domain::ledger::{Attempt, AttemptOutcome, Command, Loss, Reply};
 use crate::domain::provider::{FaultKind, ProviderBody, ProviderCall, ProviderFault, ProviderReply, Quirk};
+use crate::domain::routing::all_rest;
 use crate::protocol::openai::{CostForm, Edits, ReplyFacts, StreamScan};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -143,8 +144,7 @@ async fn ask(order: &mut OpenOrder, candidate: &mut Candidate, last: &mut Option
 }
 
 fn none_left() -> Error {
-    Error::new(ErrorKind::CircuitOpen, "the provider is failing and rests for a while: the circuit breaker is open")
-        .with_retry_after(Duration::from_secs(1))
+    all_rest(Duration::from_secs(1))
 }
 
 /// One try: noted, sent, judged.

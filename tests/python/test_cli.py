@@ -467,6 +467,13 @@ class FakeTwin:
         self.closed += 1
 
 
+def test_a_mistyped_data_directory_is_not_taken_for_an_empty_ledger_in_silence(core: FakeCore, tmp_path: Path) -> None:
+    core.answers["ledger.verify"] = PROOF
+    there, mistyped = run("ledger", "verify", "--data-dir", str(tmp_path)), tmp_path / "typo"
+    assert there.stderr == ""
+    assert f"there was no data directory '{mistyped}'" in run("ledger", "verify", "--data-dir", str(mistyped)).stderr
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, core_error: type[Exception]) -> FakeServer:
     fake, twin = FakeServer(), FakeTwin()

@@ -22,13 +22,13 @@ COMMANDS = {
     "demo": ("demo:demo",),
     "doctor": ("doctor:doctor",),
     "keys": ("keys:group",),
-    "ledger": ("ledger:group", "findings", "reconcile", "export", "payments", "spend", "corrections"),
+    "ledger": ("ledger:group", "findings", "reconcile", "export", "funds", "spend", "corrections"),
     "models": ("catalog:models",),
-    "payments": ("incoming:group",),
+    "payments": ("payments:group",),
     "prices": ("catalog:prices",),
     "serve": ("serve:serve",),
     "sim": ("sim:sim",),
-    "wallet": ("wallet:group", "payments", "statement"),
+    "wallet": ("wallet:group", "funds", "statement"),
 }
 
 

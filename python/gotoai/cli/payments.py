@@ -1,278 +1,92 @@
-"""Money that comes, goes and is corrected: the rest of ``gotoai wallet``, and bookings of ``gotoai ledger``.
-
-Each command asks one administrative operation and shows the wallet, or the entry, afterwards.
-"""
+"""``gotoai payments``: money that a payment provider has reported, beside what its webhook books by itself."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from gotoai.cli import ledger, options, render, session, statement, wallet
+from gotoai.cli import options, render, session, wallet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-reference = click.option(
-    "--reference", required=True, help="The business fact, such as a payment's id: it counts once."
+
+@click.group(
+    "payments", epilog=options.examples("gotoai payments unassigned", "gotoai payments assign pi_3PqZ1h team-a")
 )
-reason = click.option("--reason", required=True, help="Why; it stands in the journal.")
-actor = click.option("--actor", help="Who does it; it stands in the journal.")
-provider = click.option("--payment-provider", metavar="NAME", help="Where the money is. Default: manual.")
+def group() -> None:
+    """Payments: what came and has no wallet yet, and what the webhook has missed."""
 
 
-def milliseconds(_: click.Context, __: click.Parameter, day: datetime | None) -> int | None:
-    """A day or moment, UTC, as the operations take it."""
-    return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def ask(data_dir: str | None, config: str | None, as_json: bool, operation: str, **arguments: object) -> None:
-    """Runs the operation and shows what it answers: a wallet where there is one, else its members."""
+@group.command(epilog=options.examples("gotoai payments unassigned"))
+@options.store
+def unassigned(data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Lists payments that named no wallet, or none that there is. Their money waits in an account of its own."""
     with session.connect(data_dir, config, as_json) as gateway:
-        render.show(gateway.ask(operation, **arguments), as_json, view)
+        render.show(gateway.ask("payments.unassigned"), as_json, view_unassigned)
 
 
-def view(answer: Mapping[str, Any]) -> None:
-    """What became of it, then the wallet."""
-    if answer.get("duplicate"):
-        render.line("was booked before; nothing changed")
-    elif answer.get("entry_seq") is not None:
-        render.line(f"is entry {answer['entry_seq']}")
-    if "kind" in answer and "available" in answer:
-        wallet.view_wallet(answer)
-        return
-    render.facts("Booked", [(name, value) for name, value in answer.items() if name not in {"entry_seq", "duplicate"}])
+def view_unassigned(answer: Mapping[str, Any]) -> None:
+    """A row a payment, oldest first."""
+    rows = [[one["payment"], one["payment_provider"], one["left"]] for one in answer["payments"]]
+    render.table("Payments without a wallet", ["payment", "at", "left>"], rows)
 
 
-@wallet.group.command(epilog=options.examples("gotoai wallet grant team-a welcome 5.00 --expires 2026-12-31"))
+@group.command(epilog=options.examples("gotoai payments assign pi_3PqZ1h team-a"))
+@click.argument("payment")
 @click.argument("name", metavar="WALLET")
-@click.argument("grant")
-@click.argument("amount")
-@click.option("--priority", type=click.IntRange(0, 255), default=0, help="The lowest is spent first.")
-@click.option("--expires", "expires_at_ms", type=click.DateTime(), callback=milliseconds, help="Day of expiry, UTC.")
-@click.option("--reference", help="Tells granting again (which adds) from a repetition. Default: the grant's name.")
-@actor
+@click.option("--actor", help="Who does it; it stands in the journal.")
 @options.store
-def grant(
+def assign(
+    payment: str,
     name: str,
-    grant: str,
-    amount: str,
-    priority: int,
-    expires_at_ms: int | None,
-    reference: str | None,
     actor: str | None,
-    **store: Any,  # noqa: ANN401 - data_dir, config, as_json
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
 ) -> None:
-    """Gives money to a wallet under the name GRANT: it is spent before cash, and expires."""
-    ask(
-        **store,
-        operation="wallet.grant",
-        wallet=name,
-        grant=grant,
-        amount=amount,
-        priority=priority,
-        expires_at_ms=expires_at_ms,
-        reference=reference,
-        actor=actor,
-    )
+    """Gives what is left of PAYMENT to WALLET. Once: after that it is that wallet's."""
+    with session.connect(data_dir, config, as_json) as gateway:
+        booked = gateway.ask("payments.assign", payment=payment, wallet=name, actor=actor)
+    render.show({"reference": payment, **booked}, as_json, wallet.view_topup)
 
 
-@wallet.group.command(epilog=options.examples("gotoai wallet refund ord_0190d3c1e5 --reason 'wrong answer'"))
-@click.argument("order")
-@click.argument("amount", required=False)
-@reason
-@click.option("--reference", help="Tells a second refund from a repetition. Default: the reason.")
-@actor
-@options.store
-def refund(
-    order: str,
-    amount: str | None,
-    reason: str,
-    reference: str | None,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Gives the charge of ORDER back, or AMOUNT of it, to where it came from."""
-    ask(**store, operation="wallet.refund", order=order, amount=amount, reason=reason, reference=reference, actor=actor)
-
-
-@wallet.group.command("cash-out", epilog=options.examples("gotoai wallet cash-out team-a 10.00 --reference payout-7"))
-@click.argument("name", metavar="WALLET")
-@click.argument("amount")
-@reference
-@provider
-@actor
-@options.store
-def cash_out(
-    name: str,
-    amount: str,
-    reference: str,
-    payment_provider: str | None,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Takes cash out of a wallet; it is on its way until cash-out-end says how it ended."""
-    given: dict[str, Any] = {
-        "wallet": name,
-        "amount": amount,
-        "reference": reference,
-        "payment_provider": payment_provider,
-    }
-    ask(**store, operation="wallet.cash_out", actor=actor, **given)
-
-
-@wallet.group.command("cash-out-end", epilog=options.examples("gotoai wallet cash-out-end payout-7 paid"))
-@click.argument("reference")
-@click.argument("result", type=click.Choice(["paid", "failed"]))
-@provider
-@actor
-@options.store
-def cash_out_end(
-    reference: str,
-    result: str,
-    payment_provider: str | None,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Ends the cash-out REFERENCE: paid, or failed and back in the wallet."""
-    given: dict[str, Any] = {"reference": reference, "result": result, "payment_provider": payment_provider}
-    ask(**store, operation="wallet.cash_out_end", actor=actor, **given)
-
-
-@wallet.group.command(epilog=options.examples("gotoai wallet chargeback team-a 25.00 --reference dp_1"))
-@click.argument("name", metavar="WALLET")
-@click.argument("amount")
-@reference
-@provider
-@actor
-@options.store
-def chargeback(
-    name: str,
-    amount: str,
-    reference: str,
-    payment_provider: str | None,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Books money that its payer took back; the wallet is frozen until it is thawed."""
-    given: dict[str, Any] = {
-        "wallet": name,
-        "amount": amount,
-        "reference": reference,
-        "payment_provider": payment_provider,
-    }
-    ask(**store, operation="wallet.chargeback", actor=actor, **given)
-
-
-@wallet.group.command(epilog=options.examples("gotoai wallet freeze team-a --reason 'payment disputed'"))
-@click.argument("name", metavar="WALLET")
-@reason
-@actor
-@options.store
-def freeze(name: str, reason: str, actor: str | None, **store: Any) -> None:  # noqa: ANN401
-    """Lets a wallet pay for nothing more until it is thawed; calls under way are settled."""
-    ask(**store, operation="wallet.freeze", wallet=name, reason=reason, actor=actor)
-
-
-@wallet.group.command(epilog=options.examples("gotoai wallet thaw team-a --reason 'payment came'"))
-@click.argument("name", metavar="WALLET")
-@reason
-@actor
-@options.store
-def thaw(name: str, reason: str, actor: str | None, **store: Any) -> None:  # noqa: ANN401
-    """Lets a frozen wallet pay again."""
-    ask(**store, operation="wallet.thaw", wallet=name, reason=reason, actor=actor)
-
-
-@wallet.group.command(
-    epilog=options.examples(
-        "gotoai wallet terms team-a",
-        "gotoai wallet terms team-a --set terms.json --reason 'contract of May'",
-    )
+@group.command(
+    epilog=options.examples("gotoai payments replay events.json", "gotoai payments replay balance_transactions.json")
 )
-@click.argument("name", metavar="WALLET")
-@click.option("--set", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: what changes.")
-@click.option("--reason", help="Why; needed with --set.")
-@actor
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.option("--actor", help="Who does it; it stands in the journal.")
 @options.store
-def terms(name: str, path: Path | None, reason: str | None, actor: str | None, **store: Any) -> None:  # noqa: ANN401
-    """Shows a wallet's terms, or changes them: hold, settlement, markup, credit_limit (docs/reference.md)."""
-    changes = {} if path is None else statement.read_object(path)
-    with session.connect(store["data_dir"], store["config"], store["as_json"]) as gateway:
-        answer = gateway.ask("wallet.terms", **{**changes, "wallet": name, "reason": reason, "actor": actor})
-    render.show(answer, store["as_json"], lambda shown: render.facts(f"Terms of {name}", list(shown.items())))
+def replay(
+    file: IO[str],
+    actor: str | None,
+    data_dir: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    """Books a FILE of Stripe's events or balance transactions, each once. Exits with 1 when one is refused."""
+    try:
+        content = file.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"the file is no UTF-8 text: {error}") from None
+    with session.connect(data_dir, config, as_json) as gateway:
+        told = gateway.ask("payments.replay", content=content, actor=actor)
+    render.show(told, as_json, view_replay)
+    if not told["ok"]:
+        raise click.exceptions.Exit(1)
 
 
-@ledger.group.command(
-    epilog=options.examples(
-        "gotoai ledger adjust prov:openai:suspense prov:openai:payable 0.0012 --reference n9 --reason billed"
+def view_replay(told: Mapping[str, Any]) -> None:
+    """What was booked, then what was not, and why."""
+    columns = ["what", "reference", "wallet", "entry_seq"]
+    lines = [line for answer in told["answers"] for line in answer["booked"] if not line["duplicate"]]
+    render.table(
+        "Booked", ["what", "reference", "wallet", "entry>"], [[line[name] for name in columns] for line in lines]
     )
-)
-@click.argument("debit")
-@click.argument("credit")
-@click.argument("amount")
-@click.option("--reference", help="What makes it the same correction as another: it counts once.")
-@click.option("--finding", help="Or the finding it answers.")
-@reason
-@actor
-@options.store
-def adjust(
-    debit: str,
-    credit: str,
-    amount: str,
-    reference: str | None,
-    finding: str | None,
-    reason: str,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Books a correction between two accounts, named by path. Nothing is edited: it is a further entry."""
-    given: dict[str, Any] = {
-        "debit": debit,
-        "credit": credit,
-        "amount": amount,
-        "reference": reference,
-        "finding": finding,
-    }
-    ask(**store, operation="ledger.adjust", reason=reason, actor=actor, **given)
-
-
-@ledger.group.command(epilog=options.examples("gotoai ledger payout 120.00 --reference po_1 --payment-provider stripe"))
-@click.argument("amount")
-@reference
-@provider
-@actor
-@options.store
-def payout(
-    amount: str,
-    reference: str,
-    payment_provider: str | None,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Books money that the payment provider paid out to the bank."""
-    given: dict[str, Any] = {"amount": amount, "reference": reference, "payment_provider": payment_provider}
-    ask(**store, operation="ledger.payout", actor=actor, **given)
-
-
-@ledger.group.command(epilog=options.examples("gotoai ledger invoice openai 41.20 41.18 --reference INV-2026-11"))
-@click.argument("name", metavar="PROVIDER")
-@click.argument("accrued")
-@click.argument("paid")
-@reference
-@actor
-@options.store
-def invoice(
-    name: str,
-    accrued: str,
-    paid: str,
-    reference: str,
-    actor: str | None,
-    **store: Any,  # noqa: ANN401
-) -> None:
-    """Books a provider's invoice: ACCRUED is what our books say for its period, PAID what was paid."""
-    given: dict[str, Any] = {"provider": name, "accrued": accrued, "paid": paid, "reference": reference}
-    ask(**store, operation="ledger.invoice", actor=actor, **given)
+    for refused in told["refused"]:
+        render.line(f"not booked: {refused['error']}")
+    for missing in told["missing_there"]:
+        what, amount = f"{missing['what']} {missing['reference']}", missing["amount"]
+        render.line(f"not in the file: {what}, {amount} USD, entry {missing['entry_seq']}")
+    render.line(f"{told['events']} read, {told['booked']} bookings, {told['booked_before']} booked before")

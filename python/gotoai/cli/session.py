@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
@@ -102,8 +103,11 @@ def errors_shown(as_json: bool) -> Iterator[None]:
 @contextmanager
 def connect(data_dir: str | None, config: str | None, as_json: bool) -> Iterator[Administration]:
     """Opens the core for the length of a ``with`` block and shows its errors."""
+    made = data_dir is not None and not Path(data_dir).exists()
     with errors_shown(as_json):
         core = open_core(environment(data_dir), config)
+        if made and not as_json:
+            render.remark(f"there was no data directory '{data_dir}': it was made, with a new, empty ledger")
         try:
             yield Administration(core)
         finally:

@@ -84,6 +84,6 @@ def view(told: Mapping[str, Any]) -> None:
         render.line(f"{totals['unpriced_orders']} calls have no price: nobody knows what they come to.")
     if totals["cost_uncertain_max"] != "0.00":
         render.line(
-            "Some attempts told no usage. What providers bill lies between cost and cost + at most; "
-            "their files settle it: gotoai ledger reconcile --provider NAME FILE."
+            "Open calls, and attempts that told no usage, may cost more. What providers bill lies between cost and "
+            "cost + at most; their files settle it: gotoai ledger reconcile --provider NAME FILE."
         )

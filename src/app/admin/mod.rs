@@ -10,7 +10,7 @@ mod closings;
 mod doctor;
 mod export;
 mod findings;
-mod incoming;
+mod funds;
 mod keys;
 mod known;
 mod ledger;
@@ -57,7 +57,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("ledger.anchor", ledger::anchor),
     ("ledger.export", export::export),
     ("ledger.progress", ledger::progress),
-    ("payments.unassigned", incoming::unassigned),
+    ("payments.unassigned", payments::unassigned),
     ("alerts.test", findings::test_alert),
     ("models.list", catalog::models),
     ("prices.list", catalog::prices),
@@ -69,17 +69,17 @@ const OPERATIONS: &[(&str, Operation)] = &[
 const BOOKINGS: &[(&str, Booking)] = &[
     ("wallet.create", wallet::create),
     ("wallet.topup", wallet::topup),
-    ("wallet.grant", payments::grant),
-    ("wallet.refund", payments::refund),
-    ("wallet.cash_out", payments::cash_out),
-    ("wallet.cash_out_end", payments::cash_out_end),
-    ("wallet.chargeback", payments::chargeback),
+    ("wallet.grant", funds::grant),
+    ("wallet.refund", funds::refund),
+    ("wallet.cash_out", funds::cash_out),
+    ("wallet.cash_out_end", funds::cash_out_end),
+    ("wallet.chargeback", funds::chargeback),
     ("order.true_up", true_up::true_up),
     ("wallet.freeze", terms::freeze),
     ("wallet.thaw", terms::thaw),
     ("wallet.terms", terms::terms),
-    ("payments.assign", incoming::assign),
-    ("payments.replay", incoming::replay),
+    ("payments.assign", payments::assign),
+    ("payments.replay", payments::replay),
     ("ledger.adjust", accounts::adjust),
     ("ledger.reconcile", reconcile::reconcile),
     ("ledger.rerate", rerate::rerate),

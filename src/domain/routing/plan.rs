@@ -21,8 +21,7 @@ pub fn plan(mut candidates: Vec<Arc<Endpoint>>, mode: Option<Mode>, now: Timesta
     }
     let waits: Vec<Duration> = candidates.iter().map(|endpoint| endpoint.health.wait()).collect();
     if let Some(soonest) = waits.iter().min().filter(|wait| !wait.is_zero()) {
-        return Err(Error::new(ErrorKind::CircuitOpen, "the provider is failing and rests for a while: the circuit breaker is open")
-            .with_retry_after(*soonest));
+        return Err(all_rest(*soonest));
     }
     if waits.iter().any(|wait| !wait.is_zero()) {
         let mut wait = waits.into_iter();
@@ -32,6 +31,12 @@ pub fn plan(mut candidates: Vec<Arc<Endpoint>>, mode: Option<Mode>, now: Timesta
         candidates.sort_by(|a, b| by_mode(mode, a, b, now).then(a.rank.cmp(&b.rank)));
     }
     Ok(candidates)
+}
+
+/// Nobody is left to be asked for now. `wait` is when to come again.
+pub fn all_rest(wait: Duration) -> Error {
+    let why = "no provider of this model takes calls at the moment: each failed too often, or asked to be left alone for a while";
+    Error::new(ErrorKind::CircuitOpen, why).with_retry_after(wait)
 }
 
 fn by_mode(mode: Option<Mode>, a: &Endpoint, b: &Endpoint, now: Timestamp) -> Ordering {
