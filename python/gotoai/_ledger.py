@@ -26,6 +26,7 @@ PAGE_ENTRIES = 1000
 # Members that hold an amount wherever they stand; a test holds the answers to it.
 MONEY = frozenset(
     {
+        "absorbed",
         "amount",
         "available",
         "cap",
@@ -55,6 +56,7 @@ MONEY = frozenset(
         "spent_known",
         "spent_provisional",
         "spent_uncertain_max",
+        "upstream_cost",
     }
 )
 

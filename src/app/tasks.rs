@@ -137,7 +137,7 @@ pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Dura
             Vec::new()
         })
     };
-    let (overdue, orphans) = (found(ledger.overdue(now)), found(ledger.orphans()));
+    let (overdue, orphans) = (found(ledger.overdue(now)), found(ledger.orphans(now)));
     let mut commands = Vec::with_capacity(overdue.len() + orphans.len());
     for order in overdue {
         if in_flight.needs(order) {
@@ -148,7 +148,7 @@ pub async fn sweep(ledger: &dyn Ledger, in_flight: &InFlight, hold_timeout: Dura
         }
     }
     for order in orphans {
-        tracing::warn!(%order, "the process that made this order is dead; its hold goes back");
+        tracing::warn!(%order, "the process that made this order is dead, or has long given no sign of life; its hold goes back");
         commands.push((order, Command::Recover { order }));
     }
     let submitted: Vec<_> = commands.into_iter().map(|(order, command)| (order, ledger.submit(command))).collect();

@@ -200,10 +200,17 @@ impl OpenOrder {
             first_byte_at_ms: None,
             ended_at_ms: now.0,
         };
-        self.attempts.push(attempt.clone());
-        let Some(ledger) = self.cx.pipeline.ledger.as_ref().filter(|_| attempt.n > 1) else { return Ok(()) };
-        let error = match ledger.submit(Command::Dispatch { order: self.cx.order, attempt }).wait().await {
-            Ok(Reply::Done { .. }) => return Ok(()),
+        let Some(ledger) = self.cx.pipeline.ledger.as_ref().filter(|_| attempt.n > 1) else {
+            self.attempts.push(attempt);
+            return Ok(());
+        };
+        let noted = ledger.submit(Command::Dispatch { order: self.cx.order, attempt: attempt.clone() }).wait().await;
+        let error = match noted {
+            // Only now: a task that ends while it waits has sent nothing here.
+            Ok(Reply::Done { .. }) => {
+                self.attempts.push(attempt);
+                return Ok(());
+            }
             // Nothing is sent that no hold covers.
             Ok(Reply::Settled { .. } | Reply::Held { .. } | Reply::Refused(_)) => Error::new(
                 ErrorKind::ProviderTimeout,
@@ -211,7 +218,6 @@ impl OpenOrder {
             ),
             Err(error) => error,
         };
-        self.attempts.pop();
         Err(Missed { ended: Executed::Failed(error), next: Next::Stop })
     }
 

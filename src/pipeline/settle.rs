@@ -369,6 +369,10 @@ impl Drop for OpenOrder {
     /// A panic, or a runtime that is shut down: the order ends all the same, on what is known.
     fn drop(&mut self) {
         if !self.settled {
+            let now = self.cx.pipeline.clock.now().0;
+            if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.outcome == AttemptOutcome::Dispatched) {
+                (attempt.outcome, attempt.ended_at_ms) = (AttemptOutcome::Abandoned, now);
+            }
             drop(self.close(Ending::unserved(500, Some(ErrorKind::Internal), "dropped")));
         }
     }

@@ -265,8 +265,8 @@ impl Ledger for Store {
         self.memory.overdue(now)
     }
 
-    fn orphans(&self) -> Result<Vec<OrderId>> {
-        self.memory.orphans()
+    fn orphans(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        self.memory.orphans(now)
     }
 
     fn verify(&self) -> Result<Report> {

@@ -104,6 +104,17 @@ def test_without_a_price_the_cost_is_known_and_stays_so(gateway: gotoai.SyncGate
     proved(site)
 
 
+def test_the_replys_own_cost_is_no_evidence_for_a_lower_charge(gateway: gotoai.SyncGateway, site: Site) -> None:
+    order = chat(gateway, site, {"cost": 0.0000001})
+    assert (order["state"], order["cost"], order["cost_source"]) == ("provisional", "0.0000001", "reported")
+    for evidence in ({"losses": {"groq": "0.0000002"}}, {"cost": "0.0000001"}):
+        told = gateway.admin("order.true_up", order=order["order"], reason=f"{evidence}", **evidence)
+        assert told["charge"] == order["charge"]
+    told = gateway.admin("order.true_up", order=order["order"], reason="generation", cost="0.00000005")
+    assert Decimal(told["charge"]) < Decimal(order["charge"])
+    proved(site)
+
+
 def test_an_export_tells_the_source(gateway: gotoai.SyncGateway, site: Site, tmp_path: Path) -> None:
     orders = [chat(gateway, site, {**COUNT, **cost})["order"] for cost in ({"cost": 0.000009}, {})]
     site.run("ledger", "export", str(tmp_path / "out"))

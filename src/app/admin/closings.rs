@@ -30,7 +30,7 @@ impl Closings {
             return None;
         }
         // When a call ended whose gateway died, nobody knows.
-        let ended = row.finished_at.filter(|_| settled.is_none_or(|settled| settled.finish != "crash")).unwrap_or(row.created_at);
+        let ended = row.finished_at.filter(|_| settled.is_none_or(|settled| !settled.has_crashed())).unwrap_or(row.created_at);
         let days = (Date::of(row.created_at), Date::of(ended));
         let (model, key) = (self.model(order), order.reserve.key.as_deref());
         let mut found = self.gaps.iter().rev().filter(|gap| gap.has(days, model, key)).peekable();

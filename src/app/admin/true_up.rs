@@ -128,6 +128,8 @@ fn of_served(
     if cost.is_some() && terms.upstream.is_some() {
         return Err(refuse("the call was made on the user's own provider key: its cost is none of ours", "cost"));
     }
+    // What the reply itself has named is no news: the charge was an estimate beside it.
+    let is_news = cost.is_some() && cost != settled.reported_cost();
     terms.reported = cost.or(terms.reported);
     let usage = told.unwrap_or(settled.usage);
     let usage_source = if told.is_some() { UsageSource::Provider } else { settled.usage_source };
@@ -138,7 +140,7 @@ fn of_served(
     if let Some(estimate) = estimate
         && usage_source == UsageSource::Estimated
         && by_markup
-        && rated.reported.is_some()
+        && is_news
         && amounts.cost < estimate
     {
         amounts = amounts.in_proportion(amounts.cost, estimate);

@@ -95,7 +95,7 @@ pub enum AttemptOutcome {
     Timeout,
     /// The connection broke before the reply was whole.
     Broken,
-    /// The client left.
+    /// The client left, or the gateway ended the call.
     Abandoned,
 }
 

@@ -306,9 +306,9 @@ pub struct SettlePayload {
 
 impl SettlePayload {
     /// How an order ended whose gateway died.
-    pub(super) const CRASH: &'static str = "crash";
+    pub const CRASH: &'static str = "crash";
 
-    pub(super) fn has_crashed(&self) -> bool {
+    pub fn has_crashed(&self) -> bool {
         self.finish == Self::CRASH
     }
 

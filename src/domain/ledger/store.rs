@@ -161,12 +161,12 @@ pub trait Ledger: Send + Sync {
     fn once(&self, scope: Hash, now: Timestamp) -> Read<'_, Recalled>;
 
     /// Open orders of this process whose deadline is at or before `now`. Only it can tell whether a call is still under way, so
-    /// that neither a long call nor a clock that jumps ends a hold early. And those of processes that nobody can tell to be dead or
-    /// alive, if nobody puts their deadline off.
+    /// that neither a long call nor a clock that jumps ends a hold early.
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>>;
 
-    /// Open orders of processes that are dead, whatever their deadline.
-    fn orphans(&self) -> Result<Vec<OrderId>>;
+    /// Open orders of processes that are dead, whatever their deadline; and of those that nobody can tell to be dead or alive, if their
+    /// deadline has passed and nobody puts it off.
+    fn orphans(&self, now: Timestamp) -> Result<Vec<OrderId>>;
 
     /// Recomputes everything from the first event.
     fn verify(&self) -> Result<Report>;

@@ -117,9 +117,9 @@ fn lock_file(store: &Store, node: i64) -> PathBuf {
 
 /// What another process sees at once, and what it sees when it looks again and again.
 fn sweeps(ledger: &SqliteLedger, now: Timestamp) -> (Vec<OrderId>, Vec<OrderId>) {
-    let first = ledger.overdue(now).unwrap();
-    ledger.overdue(now).unwrap();
-    (first, ledger.overdue(now).unwrap())
+    let first = ledger.orphans(now).unwrap();
+    ledger.orphans(now).unwrap();
+    (first, ledger.orphans(now).unwrap())
 }
 
 fn reserve_here(store: &Store, n: u8, wallet: &str, hold_nano: i64) -> Reply {
@@ -170,7 +170,7 @@ fn in_a_copy_holds_go_back_at_their_deadline() {
     fs::copy(lock_file(&store, 0), copy.path().join("l.db.node-0")).unwrap();
     let (ledger, recovered) = open_at(&copy.path().join("l.db"), &store.clock, Durability::Relaxed, true);
     assert_eq!((recovered, ledger.node()), (0, (1, 1)));
-    assert_eq!((ledger.orphans().unwrap(), ledger.overdue(store.clock.now()).unwrap()), (vec![], vec![]));
+    assert_eq!(ledger.orphans(store.clock.now()).unwrap(), []);
     store.clock.advance(Duration::from_secs(2));
     assert_eq!(sweeps(&ledger, store.clock.now()), (vec![], vec![order(10)]));
     // The one that was copied lives on and knows nothing of it.
@@ -185,6 +185,7 @@ fn a_lost_lock_file_is_no_proof_of_death() {
         let store = Store::new();
         store.run(open(1, "w", WalletKind::Postpaid, None));
         reserve_here(&store, 10, "w", 1000);
+        let now = store.clock.now();
         let (path, beside) = (lock_file(&store, 0), store.path().with_file_name("beside"));
         if replaced {
             fs::copy(&path, &beside).unwrap();
@@ -194,13 +195,13 @@ fn a_lost_lock_file_is_no_proof_of_death() {
         }
         let (other, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
         assert_eq!((recovered, other.node()), (0, (1, 1)), "neither its calls nor its slot");
-        assert_eq!((other.orphans().unwrap(), sweeps(&other, store.clock.now())), (vec![], (vec![], vec![])));
+        assert_eq!(sweeps(&other, store.clock.now()), (vec![], vec![]));
         // Its own sweep puts the file back; then its death is known again.
-        assert_eq!(store.ledger.orphans().unwrap(), []);
+        assert_eq!(store.ledger.orphans(now).unwrap(), []);
         let Store { ledger, folder: _folder, clock: _ } = store;
-        assert_eq!(other.orphans().unwrap(), []);
+        assert_eq!(other.orphans(now).unwrap(), []);
         drop(ledger);
-        assert_eq!(other.orphans().unwrap(), [order(10)]);
+        assert_eq!(other.orphans(now).unwrap(), [order(10)]);
     }
 }
 
@@ -216,16 +217,17 @@ fn a_process_without_a_lock_file_loses_no_usage() {
     let (other, _) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
     store.clock.advance(Duration::from_secs(2));
     let now = store.clock.now();
-    assert_eq!([other.overdue(now).unwrap(), other.overdue(now).unwrap()], [[], []]);
+    assert_eq!([other.orphans(now).unwrap(), other.orphans(now).unwrap()], [[], []]);
     store.run(Command::Renew { order: order(10), until: Timestamp(now.0 + 1000) });
-    assert_eq!(other.overdue(now).unwrap(), []);
+    assert_eq!(other.orphans(now).unwrap(), []);
     store.clock.advance(Duration::from_secs(2));
     let now = store.clock.now();
     assert_eq!(sweeps(&other, now), (vec![], vec![order(10)]), "it is counted from the beginning");
-    let expired = other.submit(Command::Expire { order: order(10) }).wait_blocking().unwrap();
-    assert!(matches!(expired, Reply::Settled { state: OrderState::Expired, .. }));
+    let recovered = other.submit(Command::Recover { order: order(10) }).wait_blocking().unwrap();
+    assert!(matches!(recovered, Reply::Settled { state: OrderState::Released, .. }));
+    assert_eq!(store.balances()["exp:loss:crash"], -40, "what its provider may bill is told, should it be dead");
     assert!(matches!(store.run(settle(10, 500)), Reply::Settled { state: OrderState::LateSettled, charge: Some(_), duplicate: false }));
-    assert_eq!(store.balances()["prov:acme:payable"], 500);
+    assert_eq!((store.balances()["prov:acme:payable"], store.balances().get("exp:loss:crash")), (500, None));
     assert!(store.ledger.verify().unwrap().ok());
 }
 
@@ -255,11 +257,12 @@ fn who_lives_on_finds_what_another_process_has_left_open() {
     let mut theirs = reserving(11, "w", Some(1000));
     (theirs.node, theirs.epoch) = other.node();
     other.submit(Command::Reserve(Box::new(theirs))).wait_blocking().unwrap();
-    assert_eq!(store.ledger.orphans().unwrap(), [], "both processes live");
+    let now = store.clock.now();
+    assert_eq!(store.ledger.orphans(now).unwrap(), [], "both processes live");
     drop(other);
-    assert_eq!(store.ledger.orphans().unwrap(), [order(11)]);
+    assert_eq!(store.ledger.orphans(now).unwrap(), [order(11)]);
     store.run(Command::Recover { order: order(11) });
-    assert_eq!(store.ledger.orphans().unwrap(), []);
+    assert_eq!(store.ledger.orphans(now).unwrap(), []);
     // A third one in the same slot leaves something open too.
     let (third, recovered) = open_at(&store.path(), &store.clock, Durability::Relaxed, true);
     assert_eq!((recovered, third.node()), (0, (1, 2)));
@@ -267,7 +270,7 @@ fn who_lives_on_finds_what_another_process_has_left_open() {
     (theirs.node, theirs.epoch) = third.node();
     third.submit(Command::Reserve(Box::new(theirs))).wait_blocking().unwrap();
     drop(third);
-    assert_eq!(store.ledger.orphans().unwrap(), [order(12)]);
+    assert_eq!(store.ledger.orphans(now).unwrap(), [order(12)]);
 }
 
 #[test]

@@ -161,6 +161,13 @@ impl House {
         Self { pipeline: Arc::new(pipeline), ledger, records, folder }
     }
 
+    /// While it is kept, the ledger commits nothing.
+    pub(crate) fn locked(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.folder.path().join("l.db")).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection
+    }
+
     pub(crate) fn limit(&self, budget: Budget) {
         Database::open(&self.folder.path().join("l.db")).unwrap().insert_budget(budget, Clock::system().now()).unwrap();
     }

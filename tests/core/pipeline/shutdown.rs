@@ -1,13 +1,13 @@
 //! Owns: the end of the native server under calls whose clients have left: within the drain they are served and settled, beyond
 //! it they are settled on what is known. The same for calls that the gateway stops before it closes its ledger.
 
-use super::house::{House, ask, ask_stream, call, code, endpoint};
+use super::house::{House, Left, ask, ask_stream, call, code, endpoint};
 use super::scripted::{Act, Scripted, counted, done, finished, said};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use gotoai::app::settings::ServerSettings;
-use gotoai::domain::ledger::OrderState;
-use gotoai::domain::provider::Family;
+use gotoai::domain::ledger::{AttemptOutcome, OrderState};
+use gotoai::domain::provider::{Family, FaultKind};
 use gotoai::doors::native::NativeServer;
 use gotoai::pipeline::ReplyBody;
 use http_body_util::BodyExt;
@@ -139,6 +139,34 @@ async fn a_call_that_is_stopped_is_settled_as_undelivered() {
     assert_eq!(code(asked.join_next().await.unwrap().unwrap()).await, "shutting_down");
     let left = house.left().await;
     assert_eq!((left.state(), left.charge(), left.cost() > 0), (OrderState::Provisional, 0, true));
+    assert_eq!(outcomes(&left), [AttemptOutcome::Abandoned]);
+    house.verify();
+}
+
+fn outcomes(left: &Left) -> Vec<AttemptOutcome> {
+    left.receipt.as_ref().unwrap().settlement.as_ref().unwrap().attempts.iter().map(|attempt| attempt.outcome).collect()
+}
+
+#[tokio::test]
+async fn a_call_that_is_stopped_before_a_further_attempt_is_noted_has_made_none() {
+    let (go, wait) = oneshot::channel();
+    let (first, second) = (Scripted::new([Act::Later(wait, Box::new(Act::Fault(FaultKind::Timeout)))]), Scripted::new([Act::served()]));
+    let house = House::new(vec![endpoint("a/m", &first), endpoint("b/m", &second)]).await;
+    let pipeline = Arc::clone(&house.pipeline);
+    let mut asked = JoinSet::from_iter([async move { pipeline.run(call(&ask("m"))).await }]);
+    first.called().await;
+    let lock = house.locked();
+    go.send(()).unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await; // until it waits for the note, which comes no more
+    }
+    house.pipeline.in_flight.stop();
+    assert_eq!(code(asked.join_next().await.unwrap().unwrap()).await, "shutting_down");
+    drop(lock);
+    let left = house.left().await;
+    assert_eq!((outcomes(&left), second.count()), (vec![AttemptOutcome::Timeout], 0));
+    let settlement = left.receipt.as_ref().unwrap().settlement.clone().unwrap();
+    assert!(left.cost() > 0 && settlement.losses.is_empty(), "what the first may bill is booked once: {settlement:?}");
     house.verify();
 }
 

@@ -284,7 +284,7 @@ impl Ledger for MemoryLedger {
         Ok(self.open_orders(|order| order.epoch == self.epoch && order.expires_at <= now))
     }
 
-    fn orphans(&self) -> Result<Vec<OrderId>> {
+    fn orphans(&self, _now: Timestamp) -> Result<Vec<OrderId>> {
         Ok(self.open_orders(|order| order.epoch < self.epoch))
     }
 

@@ -80,7 +80,6 @@ impl Rows {
         state.accounts = self.accounts.iter().map(|account| (account.path.clone(), account.id)).collect();
         state.balances = self.accounts.iter().map(|account| (account.id, (self.balance(account.id), account.guard))).collect();
         state.orders = self.orders.iter().map(|order| (order.id, order.clone())).collect();
-        // Refusals are kept for people to read; asked again, a reserve is decided anew.
         state.ops = self.ops.values().map(|op| (op.id, op.clone())).collect();
         state.prices = self.prices.iter().map(|price| (price.hash, Arc::clone(price))).collect();
         state.budgets.clone_from(&self.budgets);

@@ -3,7 +3,7 @@
 
 use super::connection::Database;
 use crate::base::{Date, Exact, Result, Timestamp};
-use crate::domain::ledger::{AccountPath, CloseGap, EventKind, Operated, OrderState};
+use crate::domain::ledger::{AccountPath, CloseGap, EventKind, Operated, OrderState, SettlePayload};
 use crate::domain::reconcile::{Books, ClosedGap, OurRow, Scope};
 use crate::protocol::billing::Counter;
 use rusqlite::Row;
@@ -30,6 +30,8 @@ struct Reserved {
 /// count them either.
 #[derive(Deserialize)]
 struct Ended {
+    #[serde(default)]
+    finish: String,
     endpoint: Option<String>,
     provider: Option<String>,
     #[serde(default)]
@@ -180,14 +182,13 @@ fn counter_account(gap: &CloseGap) -> String {
 fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) -> bool) -> rusqlite::Result<()> {
     let (state, cost, first): (i64, Option<i64>, String) = (order.get(0)?, order.get(1)?, order.get(2)?);
     let (kind, created): (i64, i64) = (order.get(7)?, order.get(4)?);
-    let crashed = kind == EventKind::Recover as i64;
-    // When a call ended whose gateway died, nobody knows.
-    let ended_at = order.get::<_, Option<i64>>(8)?.filter(|_| !crashed).unwrap_or(created);
+    let (reserved, ended): (Reserved, Ended) = (parse(order, 5)?, parse(order, 6)?);
+    // When a call ended whose gateway died, nobody knows, whatever became known of it since.
+    let ended_at = order.get::<_, Option<i64>>(8)?.filter(|_| ended.finish != SettlePayload::CRASH).unwrap_or(created);
     let day = (Date::of(Timestamp(created)), Date::of(Timestamp(ended_at)));
     if !asked(day.0) && !asked(day.1) {
         return Ok(());
     }
-    let (reserved, ended): (Reserved, Ended) = (parse(order, 5)?, parse(order, 6)?);
     let served = ended.provider.as_deref().unwrap_or(&first) == provider;
     let settled = matches!(
         OrderState::from_number(state),
@@ -238,7 +239,7 @@ fn add(rows: &mut Rows, provider: &str, order: &Row<'_>, asked: impl Fn(Date) ->
         row.cost_nano += confirmed;
         row.cost_exact = row.cost_exact.zip(Exact::new(confirmed, 1)).and_then(|(sum, part)| sum.checked_add(part));
     }
-    if crashed && first == provider {
+    if kind == EventKind::Recover as i64 && first == provider {
         let input_cost: i64 = order.get(3)?;
         let row = find(rows, day, model(provider, &reserved.endpoint), reserved.key.as_deref());
         row.crash_nano += i128::from(input_cost);

@@ -220,7 +220,7 @@ const UNSTOPPED: &str = "stopped_at IS NULL AND (status = 'open' OR status = 'ac
 fn stop_ledger(c: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<bool> {
     let sql = format!(
         "SELECT id, check_id, detail FROM findings WHERE stops = 'ledger' AND {UNSTOPPED} \
-         AND (check_id <> 'R01' OR NOT EXISTS (SELECT 1 FROM findings WHERE stops = 'wallet' AND status <> 'gone')) \
+         AND (check_id <> 'R01' OR NOT EXISTS (SELECT 1 FROM findings WHERE stops = 'wallet' AND status IN ('open', 'acknowledged'))) \
          ORDER BY opened_at, check_id = 'R01', id LIMIT 1"
     );
     let broken: Option<(String, String, String)> =

@@ -59,16 +59,16 @@ impl SqliteLedger {
             doubtful: Mutex::default(),
             durability,
         };
-        let recovered = ledger.recover()?;
+        let recovered = ledger.recover(clock.now())?;
         Ok((ledger, recovered))
     }
 
     /// Settles every open order of a dead node, oldest first: the hold goes back, the input's cost becomes our loss.
-    fn recover(&self) -> Result<usize> {
+    fn recover(&self, now: Timestamp) -> Result<usize> {
         if self.node.is_none() {
             return Ok(0);
         }
-        let tickets: Vec<Ticket> = self.orphans()?.into_iter().map(|order| self.submit(Command::Recover { order })).collect();
+        let tickets: Vec<Ticket> = self.orphans(now)?.into_iter().map(|order| self.submit(Command::Recover { order })).collect();
         let count = tickets.len();
         for ticket in tickets {
             ticket.wait_blocking()?;
@@ -273,13 +273,11 @@ impl Ledger for SqliteLedger {
     }
 
     fn overdue(&self, now: Timestamp) -> Result<Vec<OrderId>> {
-        let mut overdue = self.overdue_of(Ledger::node(self), now)?;
-        overdue.extend(self.forsaken(now)?);
-        Ok(overdue)
+        self.overdue_of(Ledger::node(self), now)
     }
 
-    fn orphans(&self) -> Result<Vec<OrderId>> {
-        let mut orphans = Vec::new();
+    fn orphans(&self, now: Timestamp) -> Result<Vec<OrderId>> {
+        let mut orphans = self.forsaken(now)?;
         if let Some(node) = &self.node {
             node.keep(&self.database);
         }

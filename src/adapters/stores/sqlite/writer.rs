@@ -319,9 +319,10 @@ impl Writer {
         let payload = json!({
             "order": order.to_string(),
             "reason": why,
+            "provider": settle.provider.as_deref(),
             "endpoint": settle.endpoint.as_deref(),
             "charge": settle.amounts.map(|amounts| amounts.charge.to_string()),
-            "cost": settle.amounts.map(|amounts| amounts.cost.to_string()),
+            "cost": settle.cost().map(|cost| cost.to_string()),
             "usage": settle.usage,
             "provider_request_id": settle.provider_request_id.as_deref(),
         });
