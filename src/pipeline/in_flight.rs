@@ -1,5 +1,4 @@
-//! Owns: which calls are not settled yet, so that a shutdown can wait for them, and stop them, and no hold
-//! is taken from a call under way.
+//! Owns: which calls are not settled yet, so that a shutdown can wait for them and stop them, and no hold is taken from a call under way.
 
 use crate::base::{FastMap, OrderId};
 use parking_lot::Mutex;

@@ -84,21 +84,11 @@ impl SqliteLedger {
         })
     }
 
-    /// Orders of processes of which nobody knows whether they live, whose deadline has passed and was not put off.
-    fn forsaken(&self, now: Timestamp) -> Result<Vec<OrderId>> {
-        let own = Ledger::node(self);
-        let mut found = HashMap::new();
-        for (node, epoch, owner) in owners(&self.database)? {
-            if !matches!(owner, Owner::Unknown) || (node, epoch) == own {
-                continue;
-            }
-            for order in self.overdue_of((node, epoch), now)? {
-                found.insert(order, self.doubtful.lock().get(&order).copied().unwrap_or(0) + 1);
-            }
-        }
-        let forsaken = found.iter().filter(|(_, looks)| **looks >= LOOKS).map(|(order, _)| *order).collect();
-        *self.doubtful.lock() = found;
-        Ok(forsaken)
+    /// Of orders of processes of which nobody knows whether they live, past their deadline: those found so again and again.
+    fn forsaken(&self, overdue: Vec<OrderId>) -> Vec<OrderId> {
+        let mut doubtful = self.doubtful.lock();
+        *doubtful = overdue.into_iter().map(|order| (order, doubtful.get(&order).copied().unwrap_or(0) + 1)).collect();
+        doubtful.iter().filter(|(_, looks)| **looks >= LOOKS).map(|(order, _)| *order).collect()
     }
 
     /// `verify`, with what is known of anchors outside the database.
@@ -277,11 +267,15 @@ impl Ledger for SqliteLedger {
     }
 
     fn orphans(&self, now: Timestamp) -> Result<Vec<OrderId>> {
-        let mut orphans = self.forsaken(now)?;
+        let own = Ledger::node(self);
+        let (mut orphans, mut overdue) = (Vec::new(), Vec::new());
         if let Some(node) = &self.node {
             node.keep(&self.database);
         }
         for (node, epoch, owner) in owners(&self.database)? {
+            if matches!(owner, Owner::Unknown) && (node, epoch) != own {
+                overdue.extend(self.overdue_of((node, epoch), now)?);
+            }
             let epoch = if matches!(owner, Owner::Dead(_)) { epoch } else { epoch - 1 };
             if self.cleared.lock().get(&node).is_some_and(|cleared| *cleared >= epoch) {
                 continue;
@@ -296,6 +290,7 @@ impl Ledger for SqliteLedger {
             }
             orphans.extend(left);
         }
+        orphans.extend(self.forsaken(overdue));
         Ok(orphans)
     }
 
